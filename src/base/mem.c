@@ -1,0 +1,70 @@
+#include "base/mem.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef WHERRY_JEMALLOC
+#include <jemalloc/jemalloc.h>
+#endif
+
+static void *check(void *ptr, size_t size)
+{
+    if (ptr != NULL) return ptr;
+    fprintf(stderr, "wherry: out of memory asking for %zu bytes\n", size);
+    abort();
+}
+
+void *mem_alloc(size_t size)
+{
+    return check(malloc(size ? size : 1), size);
+}
+
+void *mem_zalloc(size_t size)
+{
+    return check(calloc(1, size ? size : 1), size);
+}
+
+void *mem_realloc(void *ptr, size_t size)
+{
+    return check(realloc(ptr, size ? size : 1), size);
+}
+
+void *mem_alloc_array(size_t count, size_t size)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total)) check(NULL, SIZE_MAX);
+    return mem_alloc(total);
+}
+
+void *mem_try(size_t size)
+{
+    return malloc(size ? size : 1);
+}
+
+void mem_free(void *ptr)
+{
+    free(ptr);
+}
+
+size_t mem_size(const void *ptr)
+{
+    return ptr ? malloc_usable_size((void *)ptr) : 0;
+}
+
+uint64_t mem_used_bytes(void)
+{
+#ifdef WHERRY_JEMALLOC
+    // jemalloc keeps a snapshot of its counters; writing the epoch refreshes it.
+    uint64_t epoch = 1;
+    size_t used = 0, len = sizeof(epoch);
+    mallctl("epoch", &epoch, &len, &epoch, len);
+    len = sizeof(used);
+    if (mallctl("stats.allocated", &used, &len, NULL, 0) == 0) return used;
+    return 0;
+#else
+    struct mallinfo2 info = mallinfo2();
+    return (uint64_t)info.uordblks + (uint64_t)info.hblkhd;
+#endif
+}

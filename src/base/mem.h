@@ -1,0 +1,25 @@
+// Allocation. mem_alloc never returns NULL: running out of memory for a small, bounded request
+// ends the process with a message. A size that comes from a peer goes through mem_try, after the
+// caller has checked it against a limit of its own.
+#ifndef WHERRY_BASE_MEM_H
+#define WHERRY_BASE_MEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));
+void *mem_zalloc(size_t size) __attribute__((malloc, returns_nonnull));
+void *mem_realloc(void *ptr, size_t size) __attribute__((returns_nonnull));
+// NULL when the memory is not to be had.
+void *mem_try(size_t size) __attribute__((malloc, warn_unused_result));
+void mem_free(void *ptr); // NULL is fine
+// Bytes that the allocator really set aside for ptr (0 for NULL).
+size_t mem_size(const void *ptr);
+// Bytes allocated by the whole process, as the allocator counts them.
+uint64_t mem_used_bytes(void);
+
+#define mem_new(type)      ((type *)mem_zalloc(sizeof(type)))
+#define mem_array(type, n) ((type *)mem_alloc_array((n), sizeof(type)))
+void *mem_alloc_array(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+
+#endif
