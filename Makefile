@@ -65,3 +65,7 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# What must build before a change is taken.
+print-landcheck:
+	@echo $(OUT)/libwherry.a $(OUT)/libsim.a $(if $(wildcard src/server/main.c),$(OUT)/wherry-server)

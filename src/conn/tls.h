@@ -1,0 +1,42 @@
+// TLS as a layer over any conn: OpenSSL with a BIO of our own over the connection's buffers. It
+// never touches a file descriptor; many records go out in one write of the layer below.
+#ifndef WHERRY_CONN_TLS_H
+#define WHERRY_CONN_TLS_H
+
+#include "conn/conn.h"
+
+// What redis.conf says about TLS (names as there). Strings are borrowed for the call.
+struct tls_config {
+    const char *cert_file, *key_file, *key_file_pass;
+    const char *client_cert_file, *client_key_file, *client_key_file_pass; // NULL: the above
+    const char *ca_cert_file, *ca_cert_dir, *dh_params_file;
+    const char *protocols, *ciphers, *ciphersuites; // NULL: the library's, TLSv1.2 and up
+    bool prefer_server_ciphers;
+    bool session_caching;
+    int session_cache_size;      // sessions
+    int session_cache_timeout_s; // seconds
+    enum tls_auth_clients { TLS_AUTH_NO, TLS_AUTH_YES, TLS_AUTH_OPTIONAL } auth_clients;
+};
+
+// Server and client contexts made from one configuration. Conns hold a reference to the one that
+// they started with, so that replacing it leaves them alone.
+struct tls_context;
+
+// Reads every file and checks that key and certificate fit. NULL and *error (what, which file,
+// what to do) when something is wrong; whatever was in service before stays in service.
+struct tls_context *tls_context_new(const struct tls_config *config, struct error *error);
+struct tls_context *tls_context_ref(struct tls_context *t);
+void tls_context_unref(struct tls_context *t);
+
+// Puts TLS over `lower`, which it owns from now on: its events are replaced. `lower` may be
+// connecting or open. Returns the upper conn; `opened` follows when the handshake is done. A failed
+// handshake is `closed` with ERROR_TLS and the library's reason plus the peer's certificate name.
+struct conn *tls_client(struct tls_context *t, struct conn *lower, const char *sni,
+                        const char *verify_name, const struct conn_events *events, void *owner);
+struct conn *tls_server(struct tls_context *t, struct conn *lower, const struct conn_events *events,
+                        void *owner);
+
+// The protocol and cipher of an open conn: "TLSv1.3 TLS_AES_256_GCM_SHA384"; "" for others.
+void tls_describe(const struct conn *c, char *out, size_t size);
+
+#endif
