@@ -100,6 +100,8 @@ struct listen_options {
     int backlog;
     int unix_mode; // permissions of the socket file; 0: leave as made
     bool tls;
+    // tls: from accepting until the handshake is done, in all; 0: TLS_HANDSHAKE_US (tls.h).
+    uint64_t handshake_timeout_us;
     // A conn was accepted. Over tls it is handed over before the handshake: `opened` comes after
     // it; the acceptor sets owner and events with conn_own before it returns.
     void (*accepted)(void *owner, struct conn *c);

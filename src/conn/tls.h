@@ -19,22 +19,36 @@ struct tls_config {
 };
 
 // Server and client contexts made from one configuration. Conns hold a reference to the one that
-// they started with, so that replacing it leaves them alone.
+// they started with, so that replacing it leaves them alone. References may be taken and dropped on
+// any thread.
 struct tls_context;
 
 // Reads every file and checks that key and certificate fit. NULL and *error (what, which file,
-// what to do) when something is wrong; whatever was in service before stays in service.
+// what to do; never a passphrase) when something is wrong; whatever was in service before stays in
+// service. An empty string counts as NULL. Reads files and does nothing else, so a node that runs
+// calls it on a worker thread (loop_work). All CA certificates are read here, those of a folder
+// too, so that a handshake never opens a file.
 struct tls_context *tls_context_new(const struct tls_config *config, struct error *error);
 struct tls_context *tls_context_ref(struct tls_context *t);
-void tls_context_unref(struct tls_context *t);
+void tls_context_unref(struct tls_context *t); // NULL is fine
 
 // Puts TLS over `lower`, which it owns from now on: its events are replaced. `lower` may be
 // connecting or open. Returns the upper conn; `opened` follows when the handshake is done. A failed
 // handshake is `closed` with ERROR_TLS and the library's reason plus the peer's certificate name.
+// With TLS 1.3 a client is done before the server has judged its certificate: a refusal then comes
+// as `closed` with ERROR_TLS after `opened`.
+//
+// sni: sent when it is a name and not an address; NULL: none. verify_name: a name or an address
+// that the peer's certificate must carry; NULL: the chain alone is checked. Both are copied.
+// The owner's connect deadline governs the handshake; there is no other on this side.
 struct conn *tls_client(struct tls_context *t, struct conn *lower, const char *sni,
                         const char *verify_name, const struct conn_events *events, void *owner);
-struct conn *tls_server(struct tls_context *t, struct conn *lower, const struct conn_events *events,
-                        void *owner);
+// Asks for a certificate as auth_clients says. A handshake that is not done `handshake_timeout_us`
+// after this call (0: TLS_HANDSHAKE_US), whatever arrived meanwhile, ends in `closed` with
+// ERROR_TIMEOUT.
+struct conn *tls_server(struct tls_context *t, struct conn *lower, uint64_t handshake_timeout_us,
+                        const struct conn_events *events, void *owner);
+enum { TLS_HANDSHAKE_US = 10 * 1000 * 1000 };
 
 // The protocol and cipher of an open conn: "TLSv1.3 TLS_AES_256_GCM_SHA384"; "" for others.
 void tls_describe(const struct conn *c, char *out, size_t size);
