@@ -68,6 +68,9 @@ struct value_limits {
     int list_compress_depth;                                   // 0
     size_t stream_node_max_bytes;                              // 4096
     int64_t stream_node_max_entries;                           // 100
+    // Keys the hashes of tables made under these limits; the node sets it to something secret (the
+    // simulator: from its seed), and leaves it alone after that.
+    uint64_t hash_seed;
 };
 void value_limits_default(struct value_limits *limits);
 
