@@ -1,0 +1,93 @@
+// A client of the node: one conn, its requests in order, its replies. Also the shape that a
+// primary's link has while its stream is applied (no conn of its own; replies are dropped).
+#ifndef WHERRY_NODE_CLIENT_H
+#define WHERRY_NODE_CLIENT_H
+
+#include "conn/conn.h"
+#include "node/command.h"
+#include "node/config.h"
+#include "proto/request.h"
+
+enum client_flag {
+    CLIENT_MULTI = 1 << 0,
+    CLIENT_DIRTY_CAS = 1 << 1,  // a watched key changed
+    CLIENT_DIRTY_EXEC = 1 << 2, // a command could not be queued
+    CLIENT_PRIMARY = 1 << 3,    // applies our primary's stream
+    CLIENT_REPLICA = 1 << 4,    // handed over to replication
+    CLIENT_BLOCKED = 1 << 5,    // on keys
+    CLIENT_PARKED = 1 << 6,     // waits for a hold
+    CLIENT_SUSPENDED = 1 << 7,  // its command answers later
+    CLIENT_CLOSE_AFTER_REPLY = 1 << 8,
+    CLIENT_CLOSING = 1 << 9,
+    CLIENT_UNIX = 1 << 10,
+    CLIENT_AUTHENTICATED = 1 << 11,
+    CLIENT_PUBSUB = 1 << 12, // has subscriptions (RESP2: only a few commands then)
+    CLIENT_MONITOR = 1 << 13,
+    CLIENT_NO_EVICT = 1 << 14,
+    CLIENT_REPLY_OFF = 1 << 15,
+    CLIENT_REPLY_SKIP = 1 << 16,
+    CLIENT_REPLY_SKIP_NEXT = 1 << 17,
+    CLIENT_READONLY = 1 << 18, // cluster
+    CLIENT_ASKING = 1 << 19,
+    CLIENT_PAUSED = 1 << 20, // CLIENT PAUSE
+    CLIENT_TLS = 1 << 21,
+    CLIENT_PREVENT_PROP = 1 << 22,
+};
+
+struct queued_command {
+    const struct command *command;
+    struct request request;
+};
+
+struct client {
+    struct list link; // node->clients
+    struct node *node;
+    struct conn *conn; // NULL: a primary's link, or none yet
+    uint64_t id;
+    uint32_t flags;
+    int db;
+    struct str *name; // CLIENT SETNAME, or NULL
+    uint64_t created_us, active_us;
+
+    struct request_parser parser;
+    struct buf input; // bytes that came while it could not run (blocked, parked, suspended)
+    struct chain output;
+    struct reply reply;
+    const struct command *last_command;
+    struct list flush_link;        // node->to_flush
+    uint64_t output_soft_since_us; // when output went over its soft limit; 0: it is not
+
+    // MULTI
+    struct queued_command *queue;
+    int queue_count, queue_cap;
+    struct list watches; // of struct watch (multi.c)
+
+    // blocked on keys, or parked, with the request that waits
+    struct request pending;
+    struct list blocks;       // of struct block (blocking.c)
+    struct deadline deadline; // of a blocking command
+    bool deadline_used;       // the pending command's deadline was set already
+    void (*timed_out)(struct reply *r);
+    struct waiter waiter; // parked
+
+    struct suspension *suspension;
+
+    // owned by other parts, NULL when unused
+    struct pubsub_client *pubsub;
+    struct replica_link *replica; // src/node/repl_*.c
+    struct tracking_client *tracking;
+};
+
+// The chain writer for replies of this client; what is written is sent before the loop waits.
+struct reply *client_reply(struct client *c);
+const char *client_class_name(const struct client *c);
+enum client_class client_class(const struct client *c);
+void client_address(const struct client *c, char *out, size_t size); // "127.0.0.1:1234"
+// Closes soon, dropping output; or when the output is sent.
+void client_close(struct client *c);
+void client_close_after_reply(struct client *c);
+struct client *client_find(struct node *n, uint64_t id);
+// Queues output for sending (reply writers do it themselves through client_reply).
+void client_touch_output(struct client *c);
+
+#endif

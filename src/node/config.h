@@ -1,0 +1,124 @@
+// What the directives say, as typed values. One field per directive, named as the directive of
+// Redis 7.0 (redis.conf) with underscores; aliases share a field. Strings are owned by the config,
+// never NULL unless the comment says so. Whoever needs a value reads the field; who must act on a
+// change registers in config_table.c.
+#ifndef WHERRY_NODE_CONFIG_H
+#define WHERRY_NODE_CONFIG_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "conn/tls.h"
+#include "proto/reply.h"
+#include "proto/request.h"
+#include "value/value.h"
+
+enum { CONFIG_BIND_MAX = 16, CONFIG_SAVE_POINTS_MAX = 16 };
+
+enum maxmemory_policy {
+    POLICY_NOEVICTION,
+    POLICY_ALLKEYS_LRU,
+    POLICY_ALLKEYS_LFU,
+    POLICY_ALLKEYS_RANDOM,
+    POLICY_VOLATILE_LRU,
+    POLICY_VOLATILE_LFU,
+    POLICY_VOLATILE_RANDOM,
+    POLICY_VOLATILE_TTL,
+};
+enum diskless_load { DISKLESS_LOAD_DISABLED, DISKLESS_LOAD_ON_EMPTY_DB, DISKLESS_LOAD_SWAPDB };
+enum client_class { CLASS_NORMAL, CLASS_REPLICA, CLASS_PUBSUB, CLASS_COUNT, CLASS_PRIMARY };
+enum local_permission { PERMIT_NO, PERMIT_YES, PERMIT_LOCAL }; // enable-debug-command etc.
+
+struct save_point {
+    int64_t seconds, changes;
+};
+struct output_limit {
+    int64_t hard_bytes, soft_bytes, soft_seconds; // 0: none
+};
+
+struct config {
+    // network
+    char *bind[CONFIG_BIND_MAX];
+    int bind_count;
+    char *bind_source_addr; // "": any
+    int port, tls_port;     // 0: closed
+    char *unixsocket;       // "": none
+    int unixsocketperm;
+    int tcp_backlog, timeout_s, tcp_keepalive_s;
+    bool protected_mode;
+    int maxclients;
+    struct output_limit output_limit[CLASS_COUNT];
+    struct request_limits request_limits; // proto-max-bulk-len, client-query-buffer-limit
+
+    // tls; strings may be NULL: not given
+    struct tls_config tls;
+    bool tls_replication, tls_cluster;
+    char *tls_verify_peer_name; // ours: name that outgoing links must find; NULL: chain only
+    int64_t tls_handshake_ms;   // ours (tls-handshake-timeout): accept deadline, milliseconds
+
+    // process
+    bool daemonize, always_show_logo;
+    char *pidfile, *logfile, *dir, *dbfilename;
+    enum log_level loglevel;
+    int databases, hz;
+    bool dynamic_hz;
+    enum local_permission enable_protected_configs, enable_debug_command, enable_module_command;
+    char *requirepass; // "": none
+    int64_t slowlog_log_slower_than_us, slowlog_max_len;
+    int64_t latency_monitor_threshold_ms;
+    uint32_t notify_keyspace_events; // flags of notify.h
+    int shutdown_timeout_s;
+
+    // data
+    struct value_limits limits;
+    bool activerehashing;
+    int64_t maxmemory; // bytes; 0: no limit
+    enum maxmemory_policy maxmemory_policy;
+    int maxmemory_samples, lfu_log_factor, lfu_decay_time_min;
+    bool lazyfree_lazy_expire, lazyfree_lazy_eviction, lazyfree_lazy_server_del,
+        lazyfree_lazy_user_del, lazyfree_lazy_user_flush;
+    int64_t hll_sparse_max_bytes;
+
+    // rdb
+    struct save_point save[CONFIG_SAVE_POINTS_MAX];
+    int save_count;
+    bool stop_writes_on_bgsave_error, rdbcompression, rdbchecksum;
+    enum { SANITIZE_NO, SANITIZE_YES, SANITIZE_CLIENTS } sanitize_dump_payload;
+    int64_t rdb_key_save_delay_us, key_load_delay_us, loading_process_events_interval_bytes;
+
+    // replication
+    char *replicaof_host; // NULL: a primary
+    int replicaof_port;
+    char *masterauth, *masteruser; // NULL: none
+    bool replica_serve_stale_data, replica_read_only, repl_diskless_sync;
+    int repl_diskless_sync_delay_s, repl_diskless_sync_max_replicas;
+    enum diskless_load repl_diskless_load;
+    int repl_ping_replica_period_s;
+    int64_t repl_timeout_us; // seconds as in Redis; fractions and "ms" too
+    bool repl_disable_tcp_nodelay;
+    int64_t repl_backlog_size, repl_backlog_ttl_s;
+    int replica_priority;
+    bool replica_announced;
+    char *replica_announce_ip; // NULL: the conn's
+    int replica_announce_port; // 0: ours
+    int min_replicas_to_write, min_replicas_max_lag_s;
+    bool replica_ignore_maxmemory, replica_lazy_flush;
+
+    // migration, ours
+    int64_t migrate_window_bytes; // migrate-window: payload in flight per link
+
+    char *config_file; // absolute path; NULL: started without one
+};
+
+struct node;
+struct ctx;
+
+void config_init(struct config *c); // every directive's default
+void config_free(struct config *c);
+// Sets one directive from its words, at start (no hooks run). False and *error: unknown, not
+// supported here, or a bad value; the text names the directive and says what it takes.
+bool config_set_initial(struct config *c, struct bytes name, int argc, const struct bytes *argv,
+                        struct error *error);
+// Reads a configuration file and then the command line's options, in that order.
+bool config_load(struct config *c, const char *path, int argc, char **argv, struct error *error);
+
+#endif

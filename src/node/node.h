@@ -1,0 +1,128 @@
+// One node: the composition root. It owns the keyspace, the clients and the machines, and wires
+// them together. A node is a value: a process may hold any number, and the loop and the network
+// that it is given may be real or simulated.
+#ifndef WHERRY_NODE_NODE_H
+#define WHERRY_NODE_NODE_H
+
+#include "conn/conn.h"
+#include "node/client.h"
+#include "node/command.h"
+#include "node/config.h"
+#include "store/store.h"
+
+// One command on its way to replicas and the append-only log.
+struct propagated {
+    int db;
+    int argc;
+    struct str **argv; // owned
+};
+
+struct node_stats {
+    uint64_t connections_received, rejected_connections, commands_processed;
+    uint64_t net_input_bytes, net_output_bytes;
+    uint64_t expired_keys, evicted_keys, keyspace_hits, keyspace_misses;
+    uint64_t sync_full, sync_partial_ok, sync_partial_err;
+    uint64_t output_limit_disconnections, query_limit_disconnections;
+    uint64_t unexpected_error_replies, total_error_replies, dump_payload_sanitizations;
+    uint64_t io_reads, io_writes, total_forks, active_expired_stale;
+    uint64_t peak_memory;
+};
+
+struct command_stats {
+    uint64_t calls, usec, rejected, failed;
+};
+
+struct node {
+    struct loop *loop;
+    struct network *network;
+    struct log log;
+    struct config config;
+    struct store store;
+    struct rng rng;
+    struct node_stats stats;
+    char run_id[41];
+    uint64_t started_us;
+    int64_t started_unix_ms;
+    bool stopping;
+
+    const struct command *commands; // ended by a row without a name
+    struct dict *command_index;     // by name, of struct command_slot (dispatch.c)
+    struct dict *error_stats;
+
+    struct list clients;
+    int client_count;
+    uint64_t next_client_id;
+    struct list to_flush; // clients with output to send
+    struct before_wait flush_hook;
+    struct listener *listeners[CONFIG_BIND_MAX * 2 + 1];
+    int listener_count;
+    struct tls_context *tls;                                       // NULL: TLS is not configured
+    void (*set_tls)(struct network *net, struct tls_context *tls); // tells the network; may be NULL
+
+    // running a command
+    struct ctx *current;  // the outermost call, or NULL
+    int64_t call_unix_ms; // its time; 0 outside of one
+    struct propagated *propagate;
+    int propagate_count, propagate_cap;
+    uint64_t dirty; // changes since the last save
+
+    // keys
+    struct dict *watched;   // multi.c
+    struct dict *blocked;   // blocking.c
+    struct list ready_keys; // blocking.c
+    uint64_t blocked_clients;
+    bool active_expire; // DEBUG SET-ACTIVE-EXPIRE
+
+    // loading the dataset
+    bool loading, async_loading;
+    uint64_t loading_started_us;
+    struct loader *loader;
+
+    // cron
+    struct deadline cron;
+    uint64_t cron_ticks;
+
+    // parts, each made and freed by its own file
+    struct pubsub *pubsub;       // pubsub.c
+    struct persist *persist;     // persist.c
+    struct replication *repl;    // repl_node.c
+    struct migration *migration; // migrate_node.c
+    struct slowlog *slowlog;     // slowlog.c
+    struct latency *latency;
+    struct pause *pause; // CLIENT PAUSE
+};
+
+// Takes over `config` (moved out). `commands` is the table of src/command/table.c. The node listens
+// and loads once node_start is called.
+struct node *node_new(struct loop *loop, struct network *network, struct config *config,
+                      const struct command *commands, uint64_t seed);
+bool node_start(struct node *n, struct error *error); // opens listeners, starts loading
+void node_free(struct node *n);
+// Clean end: saves if configured, waits for replicas if asked; calls `done` and leaves the loop.
+void node_shutdown(struct node *n, int flags);
+
+// ---- for parts of the node and for commands ---------------------------------------------------
+
+bool node_is_replica(const struct node *n);
+// Sends a change that did not come from a command of a client (expiry, eviction, MIGRATE's DEL) to
+// replicas and the log. Outside of a call it is fed at once; inside it joins what the call does.
+void node_propagate(struct node *n, int db, int argc, const struct bytes *argv);
+// Deletes a key because its time has come: events, statistics, DEL to replicas.
+void node_expire_key(struct node *n, int db, struct bytes key);
+// Deletes a key on a part's behalf (MIGRATE after its acknowledgement): events, WATCH, DEL
+// propagated. The key must not be held and store_before_write must have said WRITE_NOW.
+bool node_delete_key(struct node *n, int db, struct bytes key);
+void node_key_changed(struct node *n, int db, struct bytes key); // WATCH, tracking
+void node_notify(struct node *n, uint32_t class_flag, const char *event, struct bytes key, int db);
+void node_key_ready(struct node *n, int db, struct bytes key);
+
+// Runs what arrived on a client (client.c), as far as it can run now.
+void client_process(struct client *c);
+// A client without a conn, to apply a primary's stream: feed bytes with client_feed.
+struct client *client_new_primary(struct node *n);
+// Feeds stream bytes; returns how many bytes of whole commands were applied so far in total
+// (client->parser.request.wire_bytes summed). Stops early while the client is parked.
+void client_feed(struct client *c, struct bytes input);
+void client_free_primary(struct client *c);
+
+#endif
