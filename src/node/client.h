@@ -64,13 +64,22 @@ struct client {
 
     // blocked on keys, or parked, with the request that waits
     struct request pending;
-    struct list blocks;       // of struct block (blocking.c)
+    struct list blocks; // of struct block (blocking.c)
+    bool block_on_delete;
     struct deadline deadline; // of a blocking command
     bool deadline_used;       // the pending command's deadline was set already
     void (*timed_out)(struct reply *r);
     struct waiter waiter; // parked
 
     struct suspension *suspension;
+
+    // A primary's link: bytes of the stream that were applied, whole transactions only; and who is
+    // told when a parked link has gone on.
+    uint64_t applied_bytes, unapplied_bytes;
+    void (*fed)(struct client *c);
+    void *feeder;
+
+    struct restore_stream *restore; // a RESTORE payload that is being decoded (migrate_node.c)
 
     // owned by other parts, NULL when unused
     struct pubsub_client *pubsub;

@@ -78,6 +78,7 @@ struct ctx {
     bool deny_block; // inside EXEC, or a primary's link: answer at once
     bool in_exec;
     uint64_t dirty; // changes made; 0: nothing to propagate
+    enum { PROPAGATE_ARGV, PROPAGATE_OWN, PROPAGATE_NONE } propagate; // ctx_propagate_*
 };
 
 static inline struct bytes ctx_arg(const struct ctx *c, int index)
@@ -132,8 +133,9 @@ void ctx_propagate_none(struct ctx *c);
 // c->retry), or until `timeout_ms` from the first call has passed (0: no limit): then `timed_out`
 // writes the reply. Called again in a retry it keeps the client's place and its first deadline.
 // False: blocking is not allowed here (c->deny_block); the command answers as if timed out.
+// `on_delete`: run again also when a key was deleted or overwritten (XREADGROUP).
 bool ctx_block(struct ctx *c, int count, const struct bytes *keys, int64_t timeout_ms,
-               void (*timed_out)(struct reply *r));
+               bool on_delete, void (*timed_out)(struct reply *r));
 
 // A command that answers later (SAVE, MIGRATE, WAIT ...): its client takes no further command
 // until ctx_resume. The owner embeds the struct.

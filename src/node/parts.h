@@ -1,0 +1,70 @@
+// What the node's core asks of its parts. Each part is a file (or a few) of this folder and states
+// here the functions by which it is made, driven and asked; the core calls them in fixed places.
+#ifndef WHERRY_NODE_PARTS_H
+#define WHERRY_NODE_PARTS_H
+
+#include "node/node.h"
+
+// ---- pubsub.c -----------------------------------------------------------------------------------
+void pubsub_init(struct node *n);
+void pubsub_free(struct node *n);
+void pubsub_client_gone(struct client *c); // drops its subscriptions
+// Delivers to subscribers of the channel and of matching patterns; returns how many.
+int pubsub_publish(struct node *n, struct bytes channel, struct bytes message);
+
+// ---- persist.c ----------------------------------------------------------------------------------
+void persist_init(struct node *n);
+void persist_free(struct node *n);
+// Starts loading dbfilename, if it is there; n->loading until it is done. False: cannot even begin.
+bool persist_load_at_start(struct node *n, struct error *error);
+void persist_cron(struct node *n);                  // save points
+bool persist_writes_refused(struct node *n);        // stop-writes-on-bgsave-error after a failure
+void persist_info(struct node *n, struct buf *out); // fields of "# Persistence"
+
+// ---- repl_node.c --------------------------------------------------------------------------------
+void repl_init(struct node *n);
+void repl_free(struct node *n);
+void repl_start(struct node *n); // after loading: connects if replicaof is set
+void repl_cron(struct node *n);
+bool repl_is_replica(const struct node *n);
+bool repl_link_up(const struct node *n);        // a replica whose stream flows; a primary: true
+bool repl_writes_allowed(const struct node *n); // min-replicas-to-write
+// Somebody reads the stream (a replica or the backlog), so that a change has to be fed.
+bool repl_feeding(const struct node *n);
+void repl_feed(struct node *n, int db, int argc, const struct bytes *argv);
+void repl_client_gone(struct client *c);         // a client with c->replica is being freed
+void repl_info(struct node *n, struct buf *out); // fields of "# Replication"
+
+// ---- migrate_node.c -----------------------------------------------------------------------------
+void migrate_init(struct node *n);
+void migrate_free(struct node *n);
+// A RESTORE payload that arrives as a stream: asked for by the request parser, fed piece by piece;
+// the command then runs with an empty argument and finds the value in client->restore.
+bool restore_wants_stream(struct client *c, const struct request *so_far, int index, uint64_t len);
+void restore_stream_chunk(struct client *c, const struct request_stream *piece);
+void restore_stream_free(struct client *c); // the client goes, or the command has run
+void migrate_info(struct node *n, struct buf *out);
+
+// ---- slowlog.c, monitor.c, latency.c, pause.c, evict.c
+// --------------------------------------------
+void slowlog_init(struct node *n);
+void slowlog_free(struct node *n);
+void slowlog_note(struct node *n, struct client *c, int argc, struct str *const *argv, uint64_t us);
+void monitor_feed(struct node *n, struct client *c, int argc, struct str *const *argv, int db);
+void latency_note(struct node *n, const char *event, uint64_t ms);
+// CLIENT PAUSE: true when this command has to wait; `w` was queued and is told when the pause ends.
+bool pause_applies(struct node *n, const struct client *c, const struct command *cmd,
+                   bool may_replicate, struct waiter *w);
+bool pause_expiry(const struct node *n); // no key may expire or be evicted now
+void pause_free(struct node *n);
+// Frees memory down to maxmemory. False: it could not be brought under the limit.
+bool evict_to_limit(struct node *n);
+
+// ---- clients.c / config
+// --------------------------------------------------------------------------- Opens or reopens the
+// listeners by the config (port, tls-port, bind, unixsocket). On failure what was open before
+// stays.
+bool node_listen(struct node *n, struct error *error);
+void node_unlisten(struct node *n);
+
+#endif
