@@ -16,6 +16,9 @@ struct tls_config {
     int session_cache_size;      // sessions
     int session_cache_timeout_s; // seconds
     enum tls_auth_clients { TLS_AUTH_NO, TLS_AUTH_YES, TLS_AUTH_OPTIONAL } auth_clients;
+    // For programs that only connect: no certificate is needed, the system's authorities count when
+    // no CA is given, and with `insecure` any server is taken as it is.
+    bool client_only, insecure;
 };
 
 // Server and client contexts made from one configuration. Conns hold a reference to the one that

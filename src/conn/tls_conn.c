@@ -1,0 +1,545 @@
+// TLS over a conn. Ciphertext comes in by the events of `lower` and is read by OpenSSL through a
+// BIO over our buffers; what OpenSSL writes gathers in a chain that goes down in one conn_write per
+// dispatch. Nothing here waits, and OpenSSL never sees a file descriptor.
+//
+//   state       deadline  what happens, and what a failure leaves behind
+//   wait-lower  session   lower connects. Failure: lower's own reason.
+//   handshake   session   flights go back and forth. Failure: an alert to the peer, ERROR_TLS.
+//   open        none      plain bytes both ways: whoever owns the conn has its deadlines.
+//   flush       connect   closing in order: what is queued, then close_notify. At most
+//                         CONN_FLUSH_US from entering, then what is left is dropped.
+//   closing     none      lower was told to close, and a conn always answers with `closed`.
+//   closed      none      final: `closed` goes up, the conn is freed.
+//
+// The session deadline counts from the call of tls_server whatever arrives in between, so a peer
+// that drips bytes gains nothing. A client has none: its owner's connect deadline covers it.
+//
+// Handlers move the handshake and the closing. Events go up only from the functions that lower, the
+// loop or a deadline call (see settle), after the machine has come to rest; so an owner may write,
+// pause or close from inside any event, and no call of his is answered before it returns.
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "conn/tls_internal.h"
+#include "loop/machine.h"
+
+enum { RECORD_BYTES = 16 * 1024 }; // the most plain bytes that one record holds (RFC 8446, 5.1)
+
+enum tls_state { WAIT_LOWER, HANDSHAKE, OPEN, FLUSH, CLOSING, CLOSED, TLS_STATES };
+
+// Codes of EVENT_HOST.
+enum tls_code {
+    PEER_CLOSED, // close_notify came
+    FAILED,      // OpenSSL gave up; conn->why says so
+    FLUSH_FIRST, // the owner closes and wants what is queued sent
+};
+
+static struct tls_conn *of(const struct conn *c)
+{
+    return (struct tls_conn *)c; // base comes first
+}
+
+static struct tls_conn *of_machine(const struct machine *m)
+{
+    return list_entry(m, struct tls_conn, machine);
+}
+
+// ---- output ---------------------------------------------------------------------------------
+
+// What went down and was not taken. Lower reports by `drained`; a lower that took all at once
+// counts at once.
+static size_t below(const struct tls_conn *t)
+{
+    return conn_queued(t->lower) == 0 ? 0 : t->below_plain;
+}
+
+// Encrypts one record from the front of `plain`. Small writes are put together first, so that a
+// thousand short replies are not a thousand records.
+static bool encrypt_record(struct tls_conn *t)
+{
+    char together[RECORD_BYTES];
+    struct bytes views[16], record;
+    int count = chain_peek(&t->plain, views, 16);
+    record = views[0];
+    if (count > 1 && record.len < RECORD_BYTES) {
+        record = bytes_of(together, 0);
+        for (int i = 0; i < count && record.len < RECORD_BYTES; i++) {
+            size_t room = RECORD_BYTES - record.len,
+                   len = views[i].len < room ? views[i].len : room;
+            memcpy(together + record.len, views[i].data, len);
+            record.len += len;
+        }
+    }
+    if (record.len > RECORD_BYTES) record.len = RECORD_BYTES;
+    size_t taken = 0;
+    ERR_clear_error();
+    if (SSL_write_ex(t->ssl, record.data, record.len, &taken) != 1) return false;
+    chain_consume(&t->plain, taken);
+    t->below_plain += taken;
+    return true;
+}
+
+// Encrypts what lower should have now. Plain bytes beyond the high-water mark wait, so that the
+// memory for ciphertext is bounded and a burst costs the loop a bounded time.
+static bool encrypt(struct tls_conn *t)
+{
+    while (t->plain.len > 0 && conn_queued(t->lower) + t->out.len < CONN_HIGH_WATER_BYTES)
+        if (!encrypt_record(t)) return false;
+    return true;
+}
+
+static void send_down(struct tls_conn *t)
+{
+    if (t->out.len > 0) conn_write(t->lower, &t->out);
+}
+
+static void write_close_notify(struct tls_conn *t)
+{
+    if (t->notified || !SSL_is_init_finished(t->ssl)) return;
+    t->notified = true;
+    ERR_clear_error();
+    SSL_shutdown(t->ssl);
+    ERR_clear_error();
+}
+
+// ---- the machine ----------------------------------------------------------------------------
+
+static int step_handshake(struct tls_conn *t)
+{
+    ERR_clear_error();
+    int result = SSL_do_handshake(t->ssl);
+    if (result == 1) return OPEN;
+    int what = SSL_get_error(t->ssl, result);
+    if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE) return HANDSHAKE;
+    tls_fail(t);
+    return CLOSING;
+}
+
+static int on_lower_closed(struct tls_conn *t, const struct error *why)
+{
+    if (!error_is(&t->why)) t->why = *why;
+    return CLOSED;
+}
+
+static int on_wait_lower(struct machine *m, const struct machine_event *event)
+{
+    struct tls_conn *t = of_machine(m);
+    switch (event->type) {
+    case EVENT_OPENED:
+        return HANDSHAKE;
+    case EVENT_CLOSED:
+        return on_lower_closed(t, event->why);
+    case EVENT_TIMEOUT:
+        error_set(&t->why, ERROR_TIMEOUT, "TLS handshake not begun within %llu ms",
+                  (unsigned long long)t->handshake_us / 1000);
+        return CLOSING;
+    case EVENT_CANCELLED:
+    case EVENT_HOST:
+        return CLOSING;
+    default:
+        return WAIT_LOWER;
+    }
+}
+
+static int on_handshake(struct machine *m, const struct machine_event *event)
+{
+    struct tls_conn *t = of_machine(m);
+    switch (event->type) {
+    case EVENT_ENTER:
+    case EVENT_BYTES:
+        return step_handshake(t);
+    case EVENT_CLOSED:
+        // Connected and gone without a word is what a port check does: no failure of TLS.
+        if (event->why->class == ERROR_CLOSED && (t->heard || !t->server))
+            error_set(&t->why, ERROR_TLS,
+                      "the peer closed the connection during the TLS handshake%s",
+                      t->server ? "" : " (does its port speak TLS?)");
+        return on_lower_closed(t, event->why);
+    case EVENT_TIMEOUT:
+        error_set(&t->why, ERROR_TIMEOUT, "TLS handshake not finished within %llu ms",
+                  (unsigned long long)t->handshake_us / 1000);
+        return CLOSING;
+    case EVENT_CANCELLED:
+    case EVENT_HOST:
+        return CLOSING;
+    default:
+        return HANDSHAKE;
+    }
+}
+
+static int on_open(struct machine *m, const struct machine_event *event)
+{
+    struct tls_conn *t = of_machine(m);
+    switch (event->type) {
+    case EVENT_ENTER:
+        if (t->base.paused) conn_pause(t->lower);
+        return OPEN;
+    case EVENT_CLOSED:
+        // Many peers, Redis among them, close without a close_notify: an end of input is an end.
+        return on_lower_closed(t, event->why);
+    case EVENT_CANCELLED:
+        // A close_notify goes out if nothing stands before it; then lower sends it at once.
+        t->flush_lower = conn_queued(t->lower) == 0;
+        if (t->flush_lower) write_close_notify(t);
+        return CLOSING;
+    case EVENT_HOST:
+        if (event->code == FLUSH_FIRST) return FLUSH;
+        t->flush_lower = true;
+        if (event->code == PEER_CLOSED) write_close_notify(t);
+        return CLOSING;
+    default:
+        return OPEN;
+    }
+}
+
+static int on_flush(struct machine *m, const struct machine_event *event)
+{
+    struct tls_conn *t = of_machine(m);
+    switch (event->type) {
+    case EVENT_ENTER:
+    case EVENT_DRAINED:
+        if (!encrypt(t)) {
+            tls_fail(t);
+            return CLOSING;
+        }
+        if (t->plain.len == 0) write_close_notify(t);
+        send_down(t);
+        t->flush_lower = t->notified && conn_queued(t->lower) == 0;
+        return t->flush_lower ? CLOSING : FLUSH;
+    case EVENT_CLOSED:
+        return on_lower_closed(t, event->why);
+    case EVENT_TIMEOUT:
+    case EVENT_CANCELLED: // the owner cuts it short
+        return CLOSING;
+    default:
+        return FLUSH;
+    }
+}
+
+static int on_closing(struct machine *m, const struct machine_event *event)
+{
+    struct tls_conn *t = of_machine(m);
+    switch (event->type) {
+    case EVENT_ENTER:
+        if (!error_is(&t->why)) error_set(&t->why, ERROR_CLOSED, "closed");
+        if (t->flush_lower) {
+            send_down(t);
+            conn_close_flush(t->lower);
+        } else {
+            conn_close(t->lower);
+        }
+        return CLOSING;
+    case EVENT_CANCELLED:
+        conn_close(t->lower); // cuts a flush short
+        return CLOSING;
+    case EVENT_CLOSED:
+        return CLOSED;
+    default:
+        return CLOSING;
+    }
+}
+
+static uint64_t duration_us(const struct machine *m, enum deadline_kind kind)
+{
+    return kind == DEADLINE_SESSION ? of_machine(m)->handshake_us : CONN_FLUSH_US;
+}
+
+static void ended(struct machine *m)
+{
+    struct tls_conn *t = of_machine(m);
+    task_cancel(&t->task);
+    conn_emit_closed(&t->base, &t->why);
+    SSL_free(t->ssl);
+    ERR_clear_error();
+    buf_free(&t->in);
+    chain_free(&t->plain);
+    chain_free(&t->out);
+    tls_context_unref(t->context);
+    mem_free(t);
+}
+
+static const struct machine_state states[TLS_STATES] = {
+    [WAIT_LOWER] = {"wait-lower", DEADLINE_SESSION, on_wait_lower,
+                    TO(HANDSHAKE) | TO(CLOSING) | TO(CLOSED), NULL, 0},
+    [HANDSHAKE] = {"handshake", DEADLINE_SESSION, on_handshake, TO(OPEN) | TO(CLOSING) | TO(CLOSED),
+                   NULL, 0},
+    [OPEN] = {"open", DEADLINE_NONE, on_open, TO(FLUSH) | TO(CLOSING) | TO(CLOSED), NULL, 0},
+    [FLUSH] = {"flush", DEADLINE_CONNECT, on_flush, TO(CLOSING) | TO(CLOSED), NULL, 0},
+    [CLOSING] = {"closing", DEADLINE_NONE, on_closing, TO(CLOSED), NULL, 0},
+    [CLOSED] = {"closed", DEADLINE_NONE, NULL, 0, NULL, 0},
+};
+
+static const struct machine_type type = {
+    .name = "tls",
+    .states = states,
+    .count = TLS_STATES,
+    .final = CLOSED,
+    .duration_us = duration_us,
+    .ended = ended,
+};
+
+static void tell(struct tls_conn *t, enum tls_code code)
+{
+    struct machine_event event = {.type = EVENT_HOST, .code = (int)code};
+    machine_dispatch(&t->machine, &event);
+}
+
+// ---- between the machine and the owner ------------------------------------------------------
+
+// Hands decrypted records up until the input ends or the owner pauses; at most the ciphertext of
+// one read stays here then, and no plain byte.
+static void deliver(struct tls_conn *t)
+{
+    char record[RECORD_BYTES];
+    while (t->machine.state == OPEN && !t->base.paused) {
+        size_t len = 0;
+        ERR_clear_error();
+        int result = SSL_read_ex(t->ssl, record, sizeof(record), &len);
+        if (result == 1) {
+            conn_emit_bytes(&t->base, bytes_of(record, len));
+            continue;
+        }
+        int what = SSL_get_error(t->ssl, result);
+        if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE) return;
+        if (what == SSL_ERROR_ZERO_RETURN) {
+            error_set(&t->why, ERROR_CLOSED, "closed by the peer");
+            tell(t, PEER_CLOSED);
+        } else {
+            tls_fail(t);
+            tell(t, FAILED);
+        }
+    }
+}
+
+// After every event: tells the owner what came of it, and lower what to send.
+static void settle(struct tls_conn *t)
+{
+    if (t->machine.state == OPEN && !t->base.opened) conn_emit_opened(&t->base);
+    deliver(t);
+    if (t->machine.state == OPEN && !encrypt(t)) {
+        tls_fail(t);
+        tell(t, FAILED);
+    }
+    if (t->machine.state < CLOSING) send_down(t);
+    if (t->fresh.len > 0) buf_append_bytes(&t->in, t->fresh);
+    t->fresh = bytes_of(NULL, 0);
+}
+
+static void lower_opened(struct conn *lower, void *owner)
+{
+    (void)lower;
+    struct tls_conn *t = owner;
+    struct machine_event event = {.type = EVENT_OPENED};
+    if (t->machine.state == WAIT_LOWER) machine_dispatch(&t->machine, &event);
+    settle(t);
+}
+
+static void lower_bytes(struct conn *lower, void *owner, struct bytes input)
+{
+    (void)lower;
+    struct tls_conn *t = owner;
+    t->heard = true;
+    if (t->machine.state >= FLUSH) return; // nobody is left to read it
+    t->fresh = input;
+    struct machine_event event = {.type = EVENT_BYTES};
+    machine_dispatch(&t->machine, &event);
+    settle(t);
+}
+
+static void lower_drained(struct conn *lower, void *owner, size_t taken, size_t left)
+{
+    (void)lower;
+    struct tls_conn *t = owner;
+    size_t plain = t->below_plain;
+    if (left > 0) plain = (size_t)((double)plain * ((double)taken / (double)(taken + left)));
+    t->below_plain -= plain;
+    struct machine_event event = {.type = EVENT_DRAINED, .taken = taken, .left = left};
+    machine_dispatch(&t->machine, &event);
+    settle(t);
+    // The rounding may leave nothing of a small progress; the end is always exact.
+    if (plain > 0 && t->machine.state == OPEN)
+        conn_emit_drained(&t->base, plain, t->plain.len + t->below_plain);
+}
+
+static void lower_closed(struct conn *lower, void *owner, const struct error *why)
+{
+    (void)lower;
+    struct tls_conn *t = owner;
+    // What was held back by a pause that has just ended comes before the end.
+    if (t->machine.state == OPEN) deliver(t);
+    struct machine_event event = {.type = EVENT_CLOSED, .why = why};
+    machine_dispatch(&t->machine, &event);
+}
+
+static const struct conn_events lower_events = {lower_opened, lower_bytes, lower_drained,
+                                                lower_closed};
+
+static void run_task(struct task *task)
+{
+    struct tls_conn *t = list_entry(task, struct tls_conn, task);
+    if (t->machine.state == WAIT_LOWER && t->lower->opened) {
+        lower_opened(t->lower, t);
+        return;
+    }
+    settle(t);
+}
+
+// ---- what the owner calls -------------------------------------------------------------------
+
+static void tls_write(struct conn *c, struct chain *data)
+{
+    struct tls_conn *t = of(c);
+    if (t->machine.state >= FLUSH) {
+        chain_free(data);
+        return;
+    }
+    // All writes of one dispatch are encrypted together.
+    chain_move(&t->plain, data);
+    loop_defer(c->loop, &t->task);
+}
+
+static void tls_pause(struct conn *c)
+{
+    if (of(c)->machine.state == OPEN) conn_pause(of(c)->lower);
+}
+
+static void tls_resume(struct conn *c)
+{
+    struct tls_conn *t = of(c);
+    if (t->machine.state != OPEN) return;
+    loop_defer(c->loop, &t->task); // what is held comes first, and not inside this call
+    conn_resume(t->lower);
+}
+
+static void tls_close(struct conn *c, bool flush)
+{
+    struct tls_conn *t = of(c);
+    if (flush && t->machine.state == OPEN) {
+        tell(t, FLUSH_FIRST);
+        return;
+    }
+    struct machine_event event = {.type = EVENT_CANCELLED};
+    machine_dispatch(&t->machine, &event);
+}
+
+static size_t tls_queued(const struct conn *c)
+{
+    return of(c)->plain.len + below(of(c));
+}
+
+static void tls_address(const struct conn *c, bool peer, char *out, size_t size)
+{
+    const struct conn *lower = of(c)->lower;
+    lower->ops->address(lower, peer, out, size);
+}
+
+static bool tls_peer_name(const struct conn *c, char *out, size_t size)
+{
+    struct tls_conn *t = of(c);
+    X509 *cert = SSL_get0_peer_certificate(t->ssl);
+    if (cert == NULL || SSL_get_verify_result(t->ssl) != X509_V_OK) return false;
+    X509_NAME *subject = X509_get_subject_name(cert);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (at < 0) return false;
+    unsigned char *text = NULL;
+    int len =
+        ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+    // A name with a NUL inside would be taken for its beginning.
+    bool fits = len > 0 && (size_t)len < size && memchr(text, '\0', (size_t)len) == NULL;
+    if (fits) {
+        memcpy(out, text, (size_t)len);
+        out[len] = '\0';
+    }
+    OPENSSL_free(text);
+    ERR_clear_error();
+    return fits;
+}
+
+static const struct conn_ops tls_ops = {
+    .type = "tls",
+    .write = tls_write,
+    .pause = tls_pause,
+    .resume = tls_resume,
+    .close = tls_close,
+    .queued = tls_queued,
+    .address = tls_address,
+    .peer_name = tls_peer_name,
+};
+
+void tls_describe(const struct conn *c, char *out, size_t size)
+{
+    if (size > 0) out[0] = '\0';
+    if (c->ops != &tls_ops || of(c)->machine.state != OPEN) return;
+    snprintf(out, size, "%s %s", SSL_get_version(of(c)->ssl), SSL_get_cipher_name(of(c)->ssl));
+}
+
+// ---- making one -----------------------------------------------------------------------------
+
+static struct tls_conn *new_conn(struct tls_context *context, SSL_CTX *ctx, struct conn *lower,
+                                 const struct conn_events *events, void *owner)
+{
+    struct tls_conn *t = mem_new(struct tls_conn);
+    t->base.ops = &tls_ops;
+    t->base.loop = lower->loop;
+    conn_own(&t->base, events, owner);
+    t->lower = lower;
+    conn_own(lower, &lower_events, t);
+    t->context = tls_context_ref(context);
+    chain_init(&t->plain);
+    chain_init(&t->out);
+    task_init(&t->task, run_task);
+    ERR_clear_error();
+    t->ssl = SSL_new(ctx);
+    BIO *bio = BIO_new(context->bio);
+    if (t->ssl == NULL || bio == NULL) abort(); // out of memory, as mem_alloc
+    BIO_set_data(bio, t);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(t->ssl, bio, bio);
+    SSL_set_app_data(t->ssl, t);
+    return t;
+}
+
+static struct conn *start(struct tls_conn *t)
+{
+    machine_start(&t->machine, &type, t->base.loop, NULL, WAIT_LOWER);
+    if (t->lower->opened) loop_defer(t->base.loop, &t->task);
+    return &t->base;
+}
+
+static bool is_address(const char *host)
+{
+    struct in6_addr address;
+    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+}
+
+struct conn *tls_client(struct tls_context *context, struct conn *lower, const char *sni,
+                        const char *verify_name, const struct conn_events *events, void *owner)
+{
+    struct tls_conn *t = new_conn(context, context->client, lower, events, owner);
+    SSL_set_connect_state(t->ssl);
+    if (sni != NULL && sni[0] != '\0' && !is_address(sni)) SSL_set_tlsext_host_name(t->ssl, sni);
+    if (verify_name != NULL && verify_name[0] != '\0') {
+        X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
+        snprintf(t->expected_name, sizeof(t->expected_name), "%s", verify_name);
+        X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        if (is_address(verify_name))
+            X509_VERIFY_PARAM_set1_ip_asc(param, verify_name);
+        else
+            X509_VERIFY_PARAM_set1_host(param, verify_name, 0);
+    }
+    return start(t);
+}
+
+struct conn *tls_server(struct tls_context *context, struct conn *lower,
+                        uint64_t handshake_timeout_us, const struct conn_events *events,
+                        void *owner)
+{
+    struct tls_conn *t = new_conn(context, context->server, lower, events, owner);
+    t->server = true;
+    t->handshake_us = handshake_timeout_us > 0 ? handshake_timeout_us : TLS_HANDSHAKE_US;
+    SSL_set_accept_state(t->ssl);
+    return start(t);
+}
