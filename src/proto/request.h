@@ -62,7 +62,6 @@ struct request_stream {
     uint64_t offset, len; // of this piece, and of the whole argument
 };
 
-struct str;
 struct request_parser {
     // ---- set by the owner, may be changed between calls
     const struct request_limits *limits; // NULL: request_limits_default
