@@ -9,7 +9,7 @@
 
 struct loader;
 struct loader_events {
-    // Fewer than LOADER_LOW_WATER_BYTES wait: push on.
+    // Fewer than LOADER_LOW_WATER_BYTES wait: push on. Once after a push, not before the first.
     void (*want)(struct loader *l);
     // Over: error class NONE, the RDB is complete (loader_left: what came after its end), or what
     // is wrong with it (the text names the offset). The keyspace stays the owner's either way.

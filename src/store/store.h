@@ -14,7 +14,7 @@ enum { ENTRY_NO_EXPIRE = -1 };
 struct entry {
     struct value value;
     int64_t expire_ms; // Unix time, or ENTRY_NO_EXPIRE
-    uint32_t epoch;    // store->epoch of its last change, or of the snapshot that emitted it
+    uint32_t epoch;    // store->epoch when it was made, or of the snapshot that emitted it last
     uint32_t access;   // LRU: seconds of the access clock; LFU: minutes << 8 | counter
     uint16_t holds;    // machines that are reading it over many slices
     uint32_t key_len;
@@ -27,7 +27,7 @@ static inline struct bytes entry_key(const struct entry *e)
 }
 
 struct db {
-    struct dict *keys;      // of struct entry, which it owns
+    struct dict *keys;      // of struct entry; they are the db's
     struct dict *expires;   // of the same struct entry: those with a time to live
     uint64_t expire_cursor; // where active expiry goes on
     int64_t avg_ttl_ms;
@@ -39,7 +39,7 @@ struct keyspace {
     struct db dbs[];
 };
 struct store;
-struct keyspace *keyspace_new(int count, uint64_t hash_seed);
+struct keyspace *keyspace_new(int count, uint64_t hash_seed); // store->hash_seed
 void keyspace_discard(struct store *s, struct keyspace *k); // freed in slices, as jobs of the store
 uint64_t keyspace_keys(const struct keyspace *k);
 
@@ -54,16 +54,32 @@ struct store {
     struct keyspace *live;
     uint32_t epoch;
     struct snapshot *snapshot; // the one under way, or NULL: at most one at a time
-    struct list holds;         // of struct hold (store/hold.c)
-    struct list discards;      // values and keyspaces that are being freed in slices
-    struct job housekeeping;   // rehashing of large tables, lazy freeing
+    struct list endings;       // sinks whose snapshot is over and who will be told (snapshot.c)
+    uint32_t snapshot_key_delay_us;
+
+    struct dict *held;        // of struct hold, by entry (hold.c); those of the snapshot too
+    uint32_t *held_count;     // per database: entries that machines hold
+    struct list *held_waiters; // per database; the last for all databases together
+    struct list ready;        // waiters that will be told
+    struct task wake;
+
+    struct list discards;      // values and tables that are being freed in slices
+    struct job housekeeping;   // lazy freeing, rehashing of large tables
+    int rehash_next;           // table whose turn it is; < 0: none
     uint64_t lazyfree_pending; // objects
-    bool lfu;                  // how `access` is read (maxmemory-policy)
+    uint64_t lazyfreed;        // objects, since the start
+
+    // How `access` is read and whether snapshots carry it (maxmemory-policy): see access.h.
+    bool lfu, lru;
+    uint32_t lfu_log_factor, lfu_decay_minutes;
 };
 
 void store_init(struct store *s, struct loop *loop, struct log *log,
                 const struct value_limits *limits, int db_count, uint64_t seed);
-void store_free(struct store *s); // teardown: everything at once
+// Teardown: everything at once. Waiters and sinks are taken off their lists, not told.
+void store_free(struct store *s);
+// To be called a few times a second: goes on with the rehashing of tables nobody touches.
+void store_tidy(struct store *s);
 
 // ---- entries --------------------------------------------------------------------------------
 
@@ -73,6 +89,8 @@ struct entry *db_add(struct store *s, struct db *db, struct bytes key, const str
 // Puts another value in place; the old one is freed in slices.
 void db_replace_value(struct store *s, struct db *db, struct entry *e, const struct value *value);
 // Takes the entry out and frees it (its value in slices when large). `e` must not be held.
+// An entry that has expired may be deleted without store_before_write: a snapshot that still owes
+// it leaves it out, and every reader of the snapshot would have found it expired.
 void db_delete(struct store *s, struct db *db, struct entry *e);
 // Takes the value out and deletes the entry: RENAME, MOVE.
 struct value db_take_value(struct store *s, struct db *db, struct entry *e);
@@ -88,10 +106,13 @@ static inline struct db *store_db(struct store *s, int index)
 }
 
 // Empties one database (index) or all (-1). The old tables are freed in slices, or walked on by the
-// snapshot under way. The caller has checked store_held(s, index) first.
+// snapshot under way; -1 also ends that snapshot for the sinks that want so (ends_on_flush).
+// The caller has checked store_held(s, index) first.
 void store_flush(struct store *s, int index);
+// Nothing is held in either (store_held).
 void store_swap_dbs(struct store *s, int a, int b);
-// Puts `fresh` in service; the old keyspace is freed in slices.
+// Puts `fresh` in service; the old keyspace is freed in slices. For a snapshot under way it is like
+// store_flush(s, -1). Nothing is held. Same number of databases.
 void store_adopt(struct store *s, struct keyspace *fresh);
 // Frees a value in slices (at once when small). `v` is the store's from now on.
 void store_free_value(struct store *s, struct value *v);
