@@ -26,7 +26,7 @@ struct entry *db_find(struct db *db, struct bytes key)
     return dict_find(db->keys, key);
 }
 
-struct entry *db_add(struct store *s, struct db *db, struct bytes key, const struct value *value)
+static struct entry *entry_new(const struct store *s, struct bytes key, const struct value *value)
 {
     struct entry *e = mem_alloc(sizeof(*e) + key.len);
     e->value = *value;
@@ -36,8 +36,23 @@ struct entry *db_add(struct store *s, struct db *db, struct bytes key, const str
     e->holds = 0;
     e->key_len = (uint32_t)key.len;
     if (key.len) memcpy(e->key, key.data, key.len);
+    return e;
+}
+
+struct entry *db_add(struct store *s, struct db *db, struct bytes key, const struct value *value)
+{
+    struct entry *e = entry_new(s, key, value);
     dict_insert_new(db->keys, e, dict_hash(db->keys, key));
     return e;
+}
+
+struct entry *db_try_add(struct store *s, struct db *db, struct bytes key,
+                         const struct value *value)
+{
+    struct entry *e = entry_new(s, key, value);
+    if (dict_insert(db->keys, e)) return e;
+    mem_free(e);
+    return NULL;
 }
 
 void db_replace_value(struct store *s, struct db *db, struct entry *e, const struct value *value)

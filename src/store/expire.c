@@ -48,8 +48,7 @@ bool store_expire_cycle(struct store *s, int db_index, int64_t now_ms, struct bu
         db->avg_ttl_ms = 0;
         return false;
     }
-    struct cycle c = {
-        .now_ms = now_ms, .db_index = db_index, .expired = expired, .arg = arg};
+    struct cycle c = {.now_ms = now_ms, .db_index = db_index, .expired = expired, .arg = arg};
     bool more = true;
     uint32_t judged = 0, judged_over = 0;
     while (more && budget_left(budget, ENTRY_UNITS)) {

@@ -18,6 +18,12 @@ bool hold_has_waiters(struct store *s, const struct entry *e);
 // The entry left the live tables with the snapshot holding it: whoever waits may try again.
 void hold_wake(struct store *s, struct entry *e);
 
+// ---- entries (db.c) -------------------------------------------------------------------------
+
+// As db_add, or NULL when the key is there: the value is the caller's still.
+struct entry *db_try_add(struct store *s, struct db *db, struct bytes key,
+                         const struct value *value);
+
 // ---- discards (discard.c) -------------------------------------------------------------------
 
 void discard_init(struct store *s);

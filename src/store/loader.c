@@ -1,10 +1,10 @@
 #include "store/loader.h"
 #include "store/access.h"
+#include "store/internal.h"
 
 #include "base/chunk.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "value/dict.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -98,12 +98,12 @@ static bool on_entry(void *owner, struct rdb_entry *in, struct error *error)
         store_free_value(s, &in->value);
         return true;
     }
-    if (db_find(db, in->key) != NULL) {
+    struct entry *e = db_try_add(s, db, in->key, &in->value);
+    if (e == NULL) {
         store_free_value(s, &in->value);
         return error_set(error, ERROR_CORRUPT, "RDB has duplicated key '%.*s' in DB %d",
                          (int)(in->key.len < 100 ? in->key.len : 100), in->key.data, in->db);
     }
-    struct entry *e = db_add(s, db, in->key, &in->value);
     if (in->expire_ms >= 0) db_set_expire(s, db, e, in->expire_ms);
     entry_set_idle_s(s, e, in->idle_s);
     entry_set_freq(s, e, in->freq);
@@ -212,7 +212,7 @@ static enum job_state loader_step(struct job *job, struct budget *budget)
         l->asked = true;
         l->events->want(l);
         // What it pushed from there has started the job already; keep it so.
-        if (l->input.len > 0 && !deadline_armed(&l->rest)) state = JOB_MORE;
+        if ((l->input.len > 0 || l->ended) && !deadline_armed(&l->rest)) state = JOB_MORE;
     }
     return state;
 }

@@ -9,7 +9,8 @@
 //   urgent   large entries that a write waits for: before the queue
 //
 // Tables that a flush takes out of service while they are still owed belong to the snapshot until
-// their part is over. Nothing here calls into a sink but `data` and `room`; `end` comes from a task.
+// their part is over. Nothing here calls into a sink but `data` and `room`; `end` comes from a
+// task.
 #include "store/snapshot.h"
 #include "store/access.h"
 #include "store/internal.h"
@@ -30,7 +31,7 @@ enum {
 
 struct part {
     struct dict *keys, *expires;
-    int db; // its number at the cut, whatever SWAPDB does since
+    int db;        // its number at the cut, whatever SWAPDB does since
     bool detached; // out of service: ours to free
     bool walked;
 };
@@ -423,8 +424,7 @@ static enum job_state snapshot_step(struct job *job, struct budget *budget)
 bool snapshot_owes(const struct store *s, const struct db *db, const struct entry *e)
 {
     // An entry of a keyspace that was filled aside may be as old as the cut without being of it.
-    return s->snapshot != NULL && e->epoch < s->snapshot->epoch &&
-           part_of(s->snapshot, db) != NULL;
+    return s->snapshot != NULL && e->epoch < s->snapshot->epoch && part_of(s->snapshot, db) != NULL;
 }
 
 void snapshot_emit(struct store *s, const struct db *db, struct entry *e)
@@ -545,7 +545,8 @@ bool snapshot_start(struct store *s, const struct rdb_options *options,
     for (int i = 0; i < s->live->count; i++) {
         struct db *db = store_db(s, i);
         if (dict_count(db->keys) == 0) continue;
-        n->parts[n->part_count++] = (struct part){.keys = db->keys, .expires = db->expires, .db = i};
+        n->parts[n->part_count++] =
+            (struct part){.keys = db->keys, .expires = db->expires, .db = i};
         n->keys_total += dict_count(db->keys);
     }
     s->snapshot = n;

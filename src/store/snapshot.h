@@ -14,15 +14,15 @@
 
 struct snapshot_sink {
     struct list link; // list_init before use
-    // The next piece of the RDB. Take a reference to keep it. Comes from the snapshot's job or, when
-    // a write pushes an entry out, from inside store_before_write. Never calls back into the
+    // The next piece of the RDB. Take a reference to keep it. Comes from the snapshot's job or,
+    // when a write pushes an entry out, from inside store_before_write. Never calls back into the
     // snapshot: a sink that has had too much of it leaves later (loop_defer).
     void (*data)(struct snapshot_sink *sink, struct chunk *chunk, uint32_t start, uint32_t len);
     // How much more it wants now, bytes (its window; may be negative). The snapshot rests while no
     // sink has room; snapshot_kick wakes it.
     int64_t (*room)(struct snapshot_sink *sink);
-    // Complete (error class NONE) or not; from a task. The sink is off the list already, and another
-    // snapshot may be under way.
+    // Complete (error class NONE) or not; from a task. The sink is off the list already, and
+    // another snapshot may be under way.
     void (*end)(struct snapshot_sink *sink, const struct error *error);
     bool
         ends_on_flush; // FLUSHALL ends it (an RDB file) or it goes on over the old data (a replica)
@@ -39,8 +39,8 @@ struct snapshot_aux {
 bool snapshot_start(struct store *s, const struct rdb_options *options,
                     const struct snapshot_aux *aux, int aux_count, struct snapshot_sink **sinks,
                     int sink_count, struct error *error);
-// A sink leaves: no more data, no `end`. When the last one has left the snapshot is over. Fine for a
-// sink that is on no list.
+// A sink leaves: no more data, no `end`. When the last one has left the snapshot is over. Fine for
+// a sink that is on no list.
 void snapshot_drop_sink(struct store *s, struct snapshot_sink *sink);
 void snapshot_cancel(struct store *s, const struct error *why); // every sink gets `end`
 void snapshot_kick(struct store *s);                            // a sink has room again

@@ -57,10 +57,10 @@ struct store {
     struct list endings;       // sinks whose snapshot is over and who will be told (snapshot.c)
     uint32_t snapshot_key_delay_us;
 
-    struct dict *held;        // of struct hold, by entry (hold.c); those of the snapshot too
-    uint32_t *held_count;     // per database: entries that machines hold
+    struct dict *held;         // of struct hold, by entry (hold.c); those of the snapshot too
+    uint32_t *held_count;      // per database: entries that machines hold
     struct list *held_waiters; // per database; the last for all databases together
-    struct list ready;        // waiters that will be told
+    struct list ready;         // waiters that will be told
     struct task wake;
 
     struct list discards;      // values and tables that are being freed in slices
