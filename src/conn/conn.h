@@ -54,6 +54,7 @@ struct conn {
     const struct conn_events *events;
     void *owner;
     bool opened, closing, paused;
+    bool over; // `closed` was sent
 };
 
 // Gives the conn to a new owner: its next events go there.
@@ -82,6 +83,34 @@ void conn_peer(const struct conn *c, char *out, size_t size);
 void conn_local(const struct conn *c, char *out, size_t size);
 bool conn_peer_name(const struct conn *c, char *out, size_t size);
 
+// ---- layers over other conns ----------------------------------------------------------------
+
+struct conn_target;
+
+// A type of conn that stands on another: tls (layer_tls.h). Kept by name, so that a build can leave
+// it out and a module can bring it.
+struct conn_layer {
+    const char *name;
+    struct conn *(*client)(void *context, struct conn *lower, const struct conn_target *target,
+                           const struct conn_events *events, void *owner);
+    struct conn *(*server)(void *context, struct conn *lower);
+    void (*context_free)(void *context);
+};
+
+enum { CONN_LAYERS_MAX = 4 };
+struct conn_layers {
+    int count;
+    struct conn_layer_entry {
+        const struct conn_layer *layer;
+        void *context; // owned: what the layer makes its conns from
+    } at[CONN_LAYERS_MAX];
+};
+// Enters a layer, or replaces its context: conns that exist keep theirs. Context NULL takes it out
+// of service.
+void conn_layers_set(struct conn_layers *layers, const struct conn_layer *layer, void *context);
+const struct conn_layer_entry *conn_layers_find(const struct conn_layers *layers, const char *name);
+void conn_layers_free(struct conn_layers *layers);
+
 // ---- who makes conns ------------------------------------------------------------------------
 
 // Where to connect, and how. Strings are copied by the call.
@@ -95,7 +124,9 @@ struct conn_target {
 };
 
 struct listen_options {
-    const char *address; // numeric address, "*" any; or the path of a unix socket when port is 0
+    // Numeric address, "*" every IPv4 address, "::*" every IPv6 one; or the path of a unix socket,
+    // when port is 0.
+    const char *address;
     int port;
     int backlog;
     int unix_mode; // permissions of the socket file; 0: leave as made
@@ -104,6 +135,7 @@ struct listen_options {
     uint64_t handshake_timeout_us;
     // A conn was accepted. Over tls it is handed over before the handshake: `opened` comes after
     // it; the acceptor sets owner and events with conn_own before it returns.
+    // It may close the conn, and then need not take it.
     void (*accepted)(void *owner, struct conn *c);
     void *owner;
 };
@@ -114,6 +146,7 @@ struct listener;
 // one `struct network` and does not know whether it is real (net_uv.h) or simulated.
 struct network {
     struct loop *loop;
+    struct conn_layers layers; // what `tls` in a target and in listen_options stands for
     // Starts connecting; the conn exists at once, `opened` or `closed` follows. Never NULL.
     struct conn *(*connect)(struct network *net, const struct conn_target *target,
                             const struct conn_events *events, void *owner);
@@ -128,7 +161,11 @@ static inline struct conn *net_connect(struct network *net, const struct conn_ta
     return net->connect(net, target, events, owner);
 }
 
-// For implementations of a layer: the one place that sends an event up.
+// For implementations of a layer: the one place that sends an event up. Each drops what an owner
+// must not see: anything but `closed` once the conn is closing. After conn_emit_closed returns the
+// layer frees the conn. A conn whose owner never came (events NULL) goes without events.
+void conn_init(struct conn *c, const struct conn_ops *ops, struct loop *loop,
+               const struct conn_events *events, void *owner);
 void conn_emit_opened(struct conn *c);
 void conn_emit_bytes(struct conn *c, struct bytes input);
 void conn_emit_drained(struct conn *c, size_t taken, size_t left);

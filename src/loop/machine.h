@@ -54,8 +54,8 @@ struct machine_state {
     // Returns the next state; the current one to stay. Never frees the machine.
     int (*handle)(struct machine *m, const struct machine_event *event);
     uint64_t next;                         // bit per legal next state: TO(A) | TO(B)
-    bool (*skip)(const struct machine *m); // optional step: true skips it...
-    int skip_to;                           // ...to this state
+    bool (*skip)(const struct machine *m); // optional step: true skips it, unentered...
+    int skip_to;                           // ...to this state (no bit in `next` is needed)
 };
 #define TO(state) (1ull << (state))
 
@@ -63,12 +63,13 @@ struct machine_type {
     const char *name; // "replica", "migrate", ...
     const struct machine_state *states;
     int count;
-    int final; // entering it ends the machine: deadlines off, `ended` called
+    // Entering it ends the machine: deadlines off, EVENT_ENTER if its row has a handler, `ended`.
+    int final;
     // How long a kind is for this machine now, microseconds; 0: no deadline.
     uint64_t (*duration_us)(const struct machine *m, enum deadline_kind kind);
     // The final state was entered. The last thing called; it may free the machine.
     void (*ended)(struct machine *m);
-    // Optional: told of every change (INFO, tests' traces).
+    // Optional: told of every change (INFO, tests' traces); at the start `from` equals `to`.
     void (*changed)(struct machine *m, int from, int to);
 };
 
@@ -86,12 +87,15 @@ struct machine {
     uint64_t paused_left_us;
 };
 
-// Starts in `state` and delivers EVENT_ENTER.
-void machine_start(struct machine *m, const struct machine_type *type, struct loop *loop,
+// Starts in `state` and delivers EVENT_ENTER. `m` is zero-initialised but for `peer`. False when
+// the machine has ended already (see machine_dispatch).
+bool machine_start(struct machine *m, const struct machine_type *type, struct loop *loop,
                    struct log *log, int state);
 // The only way in for events. Returns when the machine has settled in a state; after the final
 // state it has been handed to `ended`, so the caller must not touch it: false then.
 bool machine_dispatch(struct machine *m, const struct machine_event *event);
+// Takes a machine that never reached its final state out of the loop, before its memory goes.
+void machine_stop(struct machine *m);
 // The machine's owner paused or resumed reading from the peer.
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);

@@ -1,0 +1,263 @@
+// The libuv loop: real clocks, threads, files and signals.
+#include "loop/loop_uv.h"
+
+#include "base/mem.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct loop *new_loop(void)
+{
+    struct error error = ERROR_OK;
+    struct loop *loop = loop_uv_new(NULL, &error);
+    cr_assert_not_null(loop, "%s", error.text);
+    return loop;
+}
+
+// ---- deadlines ------------------------------------------------------------------------------
+
+enum { RINGS = 200 };
+struct bell {
+    struct deadline deadline;
+    struct loop *loop;
+    uint64_t late_us;
+    int *left;
+};
+
+static void on_bell(struct deadline *d)
+{
+    struct bell *b = (struct bell *)d;
+    cr_expect_geq(loop_now_us(b->loop), d->at_us, "never early");
+    b->late_us = loop_now_us(b->loop) - d->at_us;
+    if (--*b->left == 0) loop_stop(b->loop);
+}
+
+Test(loop_uv, deadlines_are_punctual, .timeout = 30)
+{
+    struct loop *loop = new_loop();
+    struct bell bells[RINGS] = {0};
+    int left = RINGS, late = 0;
+    uint64_t now = loop_now_us(loop);
+    for (int i = 0; i < RINGS; i++) {
+        bells[i].deadline.fire = on_bell;
+        bells[i].loop = loop;
+        bells[i].left = &left;
+        deadline_arm(loop, &bells[i].deadline, now + 1000 + (uint64_t)(i * 7919 % RINGS) * 1371);
+    }
+    loop_run(loop);
+    for (int i = 0; i < RINGS; i++)
+        if (bells[i].late_us > 1000) late++;
+    // A busy machine may stop us altogether now and then; the rule is the rule, though.
+    cr_expect_lt(late, RINGS / 10);
+    cr_expect_gt(loop_stats(loop)->iterations, 0);
+    cr_expect_leq(loop_late_p999_us(loop), loop_stats(loop)->late_max_us);
+    loop_free(loop);
+}
+
+// ---- jobs -----------------------------------------------------------------------------------
+
+struct spinner {
+    struct job job;
+    struct loop *loop;
+    uint64_t rounds, longest_us, steps;
+};
+
+static enum job_state spin(struct job *job, struct budget *budget)
+{
+    struct spinner *s = (struct spinner *)job;
+    s->steps++;
+    while (budget_left(budget, 1))
+        s->rounds++;
+    return JOB_MORE;
+}
+
+static void on_stop(struct deadline *d)
+{
+    loop_stop(((struct bell *)d)->loop);
+}
+
+Test(loop_uv, jobs_share_the_loop_in_slices, .timeout = 30)
+{
+    struct loop *loop = new_loop();
+    struct spinner a = {.loop = loop}, b = {.loop = loop};
+    job_init(&a.job, "a", spin);
+    job_init(&b.job, "b", spin);
+    job_start(loop, &a.job);
+    job_start(loop, &a.job);
+    job_start(loop, &b.job);
+    struct bell stop = {.deadline = {.fire = on_stop}, .loop = loop};
+    deadline_arm(loop, &stop.deadline, loop_now_us(loop) + 100000);
+    loop_run(loop);
+    cr_expect_gt(a.steps, 20);
+    cr_expect_leq(a.steps > b.steps ? a.steps - b.steps : b.steps - a.steps, 1, "in turn");
+    cr_expect_lt(loop_stats(loop)->hold_cpu_max_us, 1000, "held by %s for %lu us",
+                 loop_stats(loop)->hold_cpu_max_what,
+                 (unsigned long)loop_stats(loop)->hold_cpu_max_us);
+    job_stop(loop, &a.job);
+    job_stop(loop, &b.job);
+    loop_free(loop);
+}
+
+static enum job_state hog(struct job *job, struct budget *budget)
+{
+    (void)budget;
+    struct spinner *s = (struct spinner *)job;
+    struct timespec from, now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    do
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    while ((now.tv_sec - from.tv_sec) * 1000000 + (now.tv_nsec - from.tv_nsec) / 1000 < 5000);
+    loop_stop(s->loop);
+    return JOB_DONE;
+}
+
+Test(loop_uv, a_long_hold_is_seen_and_named, .timeout = 30)
+{
+    struct loop *loop = new_loop();
+    struct spinner s = {.loop = loop};
+    job_init(&s.job, "hog", hog);
+    job_start(loop, &s.job);
+    loop_run(loop);
+    cr_expect_geq(loop_stats(loop)->hold_max_us, 5000);
+    cr_expect_geq(loop_stats(loop)->hold_cpu_max_us, 4900);
+    cr_expect_lt(loop_stats(loop)->hold_cpu_max_us, 7000);
+    cr_expect_str_eq(loop_stats(loop)->hold_cpu_max_what, "hog");
+    cr_expect_geq(loop_hold_p999_us(loop), 5000);
+    loop_stats_reset(loop);
+    cr_expect_eq(loop_stats(loop)->hold_max_us, 0);
+    loop_free(loop);
+}
+
+// ---- tasks, threads, signals ----------------------------------------------------------------
+
+struct chore {
+    struct task task;
+    struct work work;
+    struct loop *loop;
+    pthread_t worked_on;
+    int ran;
+};
+
+static void run_chore(struct task *task)
+{
+    struct chore *c = (struct chore *)task;
+    c->ran++;
+    loop_stop(c->loop);
+}
+
+static void *poster(void *arg)
+{
+    struct chore *c = arg;
+    loop_post(c->loop, &c->task);
+    return NULL;
+}
+
+Test(loop_uv, tasks_and_posts, .timeout = 10)
+{
+    struct chore c = {.loop = new_loop()};
+    task_init(&c.task, run_chore);
+    loop_defer(c.loop, &c.task);
+    loop_defer(c.loop, &c.task);
+    cr_expect_eq(c.ran, 0);
+    loop_run(c.loop);
+    cr_expect_eq(c.ran, 1);
+    pthread_t thread;
+    pthread_create(&thread, NULL, poster, &c);
+    loop_run(c.loop);
+    pthread_join(thread, NULL);
+    cr_expect_eq(c.ran, 2);
+    loop_free(c.loop);
+}
+
+static void do_work(struct work *w)
+{
+    list_entry(w, struct chore, work)->worked_on = pthread_self();
+}
+
+static void work_done(struct work *w)
+{
+    loop_stop(list_entry(w, struct chore, work)->loop);
+}
+
+Test(loop_uv, work_runs_elsewhere, .timeout = 10)
+{
+    struct chore c = {.loop = new_loop(), .work = {.work = do_work, .done = work_done}};
+    loop_work(c.loop, &c.work);
+    loop_run(c.loop);
+    cr_expect(!pthread_equal(c.worked_on, pthread_self()));
+    loop_free(c.loop);
+}
+
+static void on_signal(void *owner, int signum)
+{
+    struct chore *c = owner;
+    c->ran = signum;
+    loop_stop(c->loop);
+}
+
+Test(loop_uv, signals, .timeout = 10)
+{
+    struct chore c = {.loop = new_loop()};
+    cr_assert(loop_uv_signal(c.loop, SIGUSR1, on_signal, &c));
+    raise(SIGUSR1);
+    loop_run(c.loop);
+    cr_expect_eq(c.ran, SIGUSR1);
+    loop_free(c.loop);
+}
+
+// ---- files ----------------------------------------------------------------------------------
+
+struct file {
+    struct file_req req;
+    struct loop *loop;
+};
+
+static void file_done(struct file_req *req)
+{
+    loop_stop(((struct file *)req)->loop);
+}
+
+static int64_t perform(struct file *f, enum file_op op)
+{
+    f->req.op = op;
+    f->req.done = file_done;
+    loop_file(f->loop, &f->req);
+    loop_run(f->loop);
+    return f->req.result;
+}
+
+Test(loop_uv, files, .timeout = 10)
+{
+    char path[64], path2[64], data[] = "twelve bytes", back[32] = "";
+    snprintf(path, sizeof(path), "/tmp/wherry-loop-%d", (int)getpid());
+    snprintf(path2, sizeof(path2), "/tmp/wherry-loop-%d.new", (int)getpid());
+    struct file f = {.loop = new_loop(), .req = {.path = path, .path2 = path2}};
+    f.req.flags = O_RDWR | O_CREAT | O_TRUNC;
+    f.req.mode = 0600;
+    cr_expect_eq(perform(&f, FILE_OPEN), 0);
+    f.req.data = data;
+    f.req.len = 12;
+    cr_expect_eq(perform(&f, FILE_WRITE), 12);
+    cr_expect_eq(perform(&f, FILE_SYNC), 0);
+    f.req.offset = 7;
+    cr_expect_eq(perform(&f, FILE_TRUNCATE), 0);
+    f.req.data = back;
+    f.req.len = sizeof(back);
+    f.req.offset = 2;
+    cr_expect_eq(perform(&f, FILE_READ), 5);
+    cr_expect_str_eq(back, "elve ");
+    cr_expect_eq(perform(&f, FILE_CLOSE), 0);
+    cr_expect_eq(perform(&f, FILE_RENAME), 0);
+    cr_expect_eq(perform(&f, FILE_STAT), -ENOENT);
+    f.req.path = path2;
+    cr_expect_eq(perform(&f, FILE_STAT), 7);
+    cr_expect_eq(perform(&f, FILE_UNLINK), 0);
+    f.req.path = "/tmp";
+    cr_expect_eq(perform(&f, FILE_SYNC_DIR), 0);
+    loop_free(f.loop);
+}
