@@ -93,7 +93,7 @@ struct conn_layer {
     const char *name;
     struct conn *(*client)(void *context, struct conn *lower, const struct conn_target *target,
                            const struct conn_events *events, void *owner);
-    struct conn *(*server)(void *context, struct conn *lower);
+    struct conn *(*server)(void *context, struct conn *lower, uint64_t handshake_timeout_us);
     void (*context_free)(void *context);
 };
 

@@ -1,24 +1,16 @@
 #include "conn/layer_tls.h"
 
-#include <arpa/inet.h>
-
-static bool is_numeric(const char *host)
-{
-    unsigned char raw[16];
-    return inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1;
-}
-
-// SNI carries names only (RFC 6066 section 3), and a unix socket's path is none.
+// A unix socket's path is no name.
 static struct conn *client(void *context, struct conn *lower, const struct conn_target *target,
                            const struct conn_events *events, void *owner)
 {
-    const char *sni = target->port == 0 || is_numeric(target->host) ? NULL : target->host;
+    const char *sni = target->port == 0 ? NULL : target->host;
     return tls_client(context, lower, sni, target->verify_name, events, owner);
 }
 
-static struct conn *server(void *context, struct conn *lower)
+static struct conn *server(void *context, struct conn *lower, uint64_t handshake_timeout_us)
 {
-    return tls_server(context, lower, NULL, NULL);
+    return tls_server(context, lower, handshake_timeout_us, NULL, NULL);
 }
 
 static void context_free(void *context)

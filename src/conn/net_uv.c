@@ -23,6 +23,7 @@ struct listener {
     struct fd_watch *watch;
     char *path; // of a unix socket, taken away with it; NULL for tcp
     bool tls;
+    uint64_t handshake_timeout_us;
     void (*accepted)(void *owner, struct conn *c);
     void *owner;
     struct deadline pause;
@@ -68,7 +69,9 @@ static void take(struct listener *l, int fd, const struct socket_address *peer)
     }
     struct conn_uv *c = conn_uv_new(net, NULL, NULL);
     conn_uv_attach(c, fd, peer->len > sizeof(sa_family_t) ? peer : NULL);
-    struct conn *top = tls != NULL ? tls->layer->server(tls->context, &c->base) : &c->base;
+    struct conn *top = tls != NULL
+                           ? tls->layer->server(tls->context, &c->base, l->handshake_timeout_us)
+                           : &c->base;
     l->accepted(l->owner, top);
     if (top->events == NULL && !top->closing) conn_close(top); // nobody took it
 }
@@ -154,6 +157,7 @@ static struct listener *net_listen_uv(struct network *base, const struct listen_
     l->net = net;
     l->fd = fd;
     l->tls = o->tls;
+    l->handshake_timeout_us = o->handshake_timeout_us;
     l->accepted = o->accepted;
     l->owner = o->owner;
     l->pause.fire = on_pause_over;
