@@ -60,7 +60,7 @@ bool dict_delete(struct dict *d, struct bytes key);
 
 // Makes room for `count` items in all, if the dict is not being rehashed. Takes at most
 // DICT_RESERVE_MAX at its word, so that a count that came from a peer is safe to pass on.
-enum { DICT_RESERVE_MAX = 1 << 22 };
+enum { DICT_RESERVE_MAX = 1 << 20 };
 void dict_reserve(struct dict *d, uint64_t count);
 bool dict_rehashing(const struct dict *d);
 // A piece of rehashing; also shrinks a dict that has become too big. True when there is no more to

@@ -2,7 +2,8 @@
 // hash_max_listpack_entries or one is longer than hash_max_listpack_value. Never back.
 //
 // Views that come out are valid until the next write; an integer held in a listpack is written into
-// the caller's scratch. `v` is a hash throughout.
+// the caller's scratch. `v` is a hash throughout; what
+// is passed to be stored must not point into it.
 #ifndef WHERRY_VALUE_HASH_H
 #define WHERRY_VALUE_HASH_H
 

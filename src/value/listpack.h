@@ -119,4 +119,8 @@ enum pack_next listpack_reader_next(struct listpack_reader *r, struct listpack_e
 typedef bool listpack_check(void *arg, const struct listpack_entry *entry, uint64_t index);
 bool listpack_validate(struct bytes blob, bool deep, listpack_check *check, void *arg);
 
+// Whether no two entries whose index is a multiple of `stride` are the same text, in a listpack
+// that was validated: 2 for the fields of pairs. Linear; `seed` keys the hash that it is done with.
+bool listpack_unique(const unsigned char *lp, unsigned stride, uint64_t seed);
+
 #endif

@@ -2,7 +2,8 @@
 // set_max_intset_entries; else a table. Never back.
 //
 // Views that come out are valid until the next write; a member of an intset is written into the
-// caller's scratch. `v` is a set throughout.
+// caller's scratch. `v` is a set throughout; what
+// is passed to be stored must not point into it.
 #ifndef WHERRY_VALUE_SET_H
 #define WHERRY_VALUE_SET_H
 

@@ -83,7 +83,8 @@ uint64_t value_length(const struct value *v);
 // About how many bytes it takes; samples large ones. Bounded time.
 size_t value_memory(const struct value *v, int samples);
 // Roughly what it costs to encode or free in one go: small values are done at once, others sliced.
-// True for strings up to 64 KiB and containers up to 64 elements and 16 KiB. Constant time.
+// True for strings up to 64 KiB, blocks (listpack, intset) up to 16 KiB, and other containers up to
+// 64 elements and 16 KiB. Bounded time.
 bool value_is_small(const struct value *v);
 
 // Frees what is behind it at once. Only for small values, and for teardown.

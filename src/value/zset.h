@@ -6,7 +6,8 @@
 // skip list), and counting, walking either way, LIMIT and deletion all go by span.
 //
 // Views that come out are valid until the next write; an integer held in a listpack is written into
-// the caller's scratch. `v` is a zset throughout; scores are never NaN.
+// the caller's scratch. `v` is a zset throughout; what
+// is passed to be stored must not point into it; scores are never NaN.
 #ifndef WHERRY_VALUE_ZSET_H
 #define WHERRY_VALUE_ZSET_H
 
