@@ -81,12 +81,14 @@ struct stream_iter {
     struct stream_id from, to;
     bool backward;
     struct idtree_iter nodes;
+    bool ended;
     const unsigned char *node; // NULL: take the next
     struct stream_id master_id;
     uint64_t master_field_count;
-    const unsigned char *entry;  // where the walk goes on in the node
-    const unsigned char *field;  // of the entry that was given last: what comes next
-    const unsigned char *master; // and the name of its next field in the master entry
+    const unsigned char *master_fields; // the first one's name
+    const unsigned char *entry;         // the one looked at last, at its flags
+    const unsigned char *field;         // what comes next of it; NULL: no entry looked at yet
+    const unsigned char *name;          // with same_fields, its next field's name
     uint64_t fields_left;
     bool same_fields;
     char field_number[TEXT_I64_BYTES], value_number[TEXT_I64_BYTES];

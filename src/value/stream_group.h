@@ -8,6 +8,12 @@
 
 #include "value/stream.h"
 
+// Things that begin with their `struct str *name`, in the order of the names' bytes.
+struct stream_names {
+    void **items;
+    uint32_t count, cap;
+};
+
 struct stream_consumer {
     struct str *name;
     int64_t seen_time_ms;   // Unix time of the last command that named it
@@ -25,10 +31,9 @@ struct stream_pending {
 struct stream_group {
     struct str *name;
     struct stream_id last_id;
-    int64_t entries_read;               // STREAM_UNKNOWN when it can't be told
-    struct idtree *pending;             // id -> struct stream_pending, owned
-    struct stream_consumer **consumers; // by name; count below
-    uint32_t consumer_count, consumer_cap;
+    int64_t entries_read;          // STREAM_UNKNOWN when it can't be told
+    struct idtree *pending;        // id -> struct stream_pending, owned
+    struct stream_names consumers; // of struct stream_consumer, owned
 };
 
 // ---- groups -----------------------------------------------------------------------------------
@@ -41,12 +46,21 @@ struct stream_group *stream_group_find(const struct stream *s, struct bytes name
 struct stream_group *stream_group_create(struct stream *s, struct bytes name,
                                          struct stream_id last_id, int64_t entries_read);
 bool stream_group_destroy(struct stream *s, struct bytes name); // false: no such group
+// For groups with many pending entries: takes the group off the stream, to be freed by the caller
+// in pieces (true when nothing is left; then `g` must not be used again). NULL: no such group.
+struct stream_group *stream_group_detach(struct stream *s, struct bytes name);
+bool stream_group_free_step(struct stream_group *g, struct budget *budget);
 void stream_group_set_id(struct stream_group *g, struct stream_id last_id, int64_t entries_read);
 // XINFO's lag. False when it can't be told (a null reply).
 bool stream_group_lag(const struct stream *s, const struct stream_group *g, uint64_t *lag);
 
 // ---- consumers --------------------------------------------------------------------------------
 
+static inline uint32_t stream_consumer_count(const struct stream_group *g)
+{
+    return g->consumers.count;
+}
+// By place in name order, as stream_group_at.
 struct stream_consumer *stream_consumer_at(const struct stream_group *g, uint32_t index);
 struct stream_consumer *stream_consumer_find(const struct stream_group *g, struct bytes name);
 // NULL when there is one of that name.
