@@ -28,6 +28,12 @@ struct node_stats {
     uint64_t peak_memory;
 };
 
+enum { NODE_ERROR_STATS_MAX = 128 }; // different error codes that are counted
+struct error_stat {
+    uint64_t count;
+    char code[REPLY_ERROR_CODE_BYTES];
+};
+
 struct command_stats {
     uint64_t calls, usec, rejected, failed;
 };
@@ -78,6 +84,9 @@ struct node {
     uint64_t loading_started_us;
     struct loader *loader;
 
+    struct job expire_job; // active expiry
+    int expire_db;
+
     // cron
     struct deadline cron;
     uint64_t cron_ticks;
@@ -104,6 +113,8 @@ void node_shutdown(struct node *n, int flags);
 // ---- for parts of the node and for commands ---------------------------------------------------
 
 bool node_is_replica(const struct node *n);
+// A whole database (-1: all) was emptied, swapped or replaced: WATCH and blocked clients are told.
+void node_db_changed(struct node *n, int db);
 // Sends a change that did not come from a command of a client (expiry, eviction, MIGRATE's DEL) to
 // replicas and the log. Outside of a call it is fed at once; inside it joins what the call does.
 void node_propagate(struct node *n, int db, int argc, const struct bytes *argv);

@@ -1,0 +1,376 @@
+// From a request to a running command: lookup, the checks in Redis's order, parking where a key may
+// not be written yet, the call itself with its accounting, and what follows it.
+#include "base/mem.h"
+#include "base/text.h"
+#include "node/ctx_impl.h"
+#include "node/notify.h"
+#include "value/dict.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+// ---- the table ----------------------------------------------------------------------------------
+
+static struct bytes slot_key(const void *item)
+{
+    return bytes_from_cstr(((const struct command_slot *)item)->name);
+}
+
+static const struct dict_type slot_type = {.key = slot_key, .free_item = mem_free};
+
+static void add_slot(struct node *n, const struct command *parent, const struct command *cmd)
+{
+    const char *prefix = parent ? parent->name : "", *bar = parent ? "|" : "";
+    size_t size = strlen(prefix) + strlen(bar) + strlen(cmd->name) + 1;
+    struct command_slot *slot = mem_zalloc(sizeof(*slot) + size);
+    slot->command = cmd;
+    slot->parent = parent;
+    snprintf(slot->name, size, "%s%s%s", prefix, bar, cmd->name);
+    if (!dict_insert(n->command_index, slot)) mem_free(slot);
+    if (parent != NULL || cmd->children == NULL) return;
+    for (const struct command *child = cmd->children; child->name != NULL; child++)
+        add_slot(n, cmd, child);
+}
+
+void dispatch_init(struct node *n)
+{
+    n->command_index = dict_new(&slot_type, rng_next(&n->rng));
+    for (const struct command *cmd = n->commands; cmd->name != NULL; cmd++)
+        add_slot(n, NULL, cmd);
+}
+
+void dispatch_free(struct node *n)
+{
+    dict_free(n->command_index);
+}
+
+struct command_slot *dispatch_find(struct node *n, struct bytes full_name)
+{
+    char name[64];
+    if (full_name.len >= sizeof(name)) return NULL;
+    for (size_t i = 0; i < full_name.len; i++)
+        name[i] = (char)tolower((unsigned char)full_name.data[i]);
+    return dict_find(n->command_index, bytes_of(name, full_name.len));
+}
+
+struct command_slot *dispatch_lookup(struct node *n, int argc, struct str *const *argv)
+{
+    if (memchr(argv[0]->data, '|', argv[0]->len) != NULL) return NULL;
+    struct command_slot *slot = dispatch_find(n, str_view(argv[0]));
+    if (slot == NULL || slot->command->children == NULL || argc < 2) return slot;
+    char full[96];
+    int len = snprintf(full, sizeof(full), "%s|%.*s", slot->name, (int)argv[1]->len, argv[1]->data);
+    if (len < 0 || (size_t)len >= sizeof(full) || memchr(argv[1]->data, '\0', argv[1]->len))
+        return slot;
+    struct command_slot *child = dispatch_find(n, bytes_of(full, (size_t)len));
+    return child ? child : slot;
+}
+
+int command_keys(const struct command *cmd, int argc, struct str *const *argv, struct key_ref *out,
+                 int max)
+{
+    if (cmd->get_keys != NULL) return cmd->get_keys(argc, argv, out, max);
+    int count = 0;
+    for (size_t i = 0; i < sizeof(cmd->keys) / sizeof(cmd->keys[0]); i++) {
+        const struct key_range *range = &cmd->keys[i];
+        if (range->first == 0) continue;
+        int last = range->last < 0 ? argc + range->last : range->last;
+        for (int at = range->first; at <= last && at < argc; at += range->step) {
+            if (count < max) out[count] = (struct key_ref){at, range->access};
+            count++;
+        }
+    }
+    return count;
+}
+
+// ---- parking ------------------------------------------------------------------------------------
+
+bool dispatch_may_write(struct node *n, int db, const struct command *cmd, int argc,
+                        struct str *const *argv, struct waiter *w)
+{
+    if (!(cmd->flags & CMD_WRITE)) return true;
+    if (cmd->flags & CMD_ALL_KEYS) {
+        if (!store_held(&n->store, -1)) return true;
+        store_wait_held(&n->store, -1, w);
+        return false;
+    }
+    // Without a snapshot or a hold nobody minds: the way of nearly every call.
+    if (n->store.snapshot == NULL && list_empty(&n->store.holds)) return true;
+    struct key_ref few[16], *keys = few;
+    int count = command_keys(cmd, argc, argv, keys, 16);
+    if (count > 16) {
+        keys = mem_array(struct key_ref, (size_t)count);
+        count = command_keys(cmd, argc, argv, keys, count);
+    }
+    bool may = true;
+    for (int i = 0; i < count && may; i++)
+        if (keys[i].access & KEY_WRITE)
+            may = store_before_write(&n->store, db, str_view(argv[keys[i].index]), w) == WRITE_NOW;
+    if (keys != few) mem_free(keys);
+    return may;
+}
+
+static void park(struct client *c, struct request *r)
+{
+    c->flags |= CLIENT_PARKED;
+    c->pending = *r;
+    *r = REQUEST_EMPTY;
+}
+
+// ---- refusals -----------------------------------------------------------------------------------
+
+static void unknown_command(struct client *c, const struct request *r)
+{
+    struct buf text = BUF_EMPTY;
+    buf_printf(&text, "unknown command '%.128s', with args beginning with: ", r->argv[0]->data);
+    for (int i = 1; i < r->argc && buf_len(&text) < 256; i++)
+        buf_printf(&text, "'%.*s' ", (int)(r->argv[i]->len < 128 ? r->argv[i]->len : 128),
+                   r->argv[i]->data);
+    reply_error_bytes(&c->reply, buf_view(&text));
+    buf_free(&text);
+}
+
+// Why this command may not run now, as an error reply; NULL when it may.
+static const char *refusal_by_state(struct node *n, struct client *c, const struct command *cmd,
+                                    uint32_t flags)
+{
+    bool writes = (flags & CMD_WRITE) != 0, from_primary = (c->flags & CLIENT_PRIMARY) != 0;
+    bool replica = repl_is_replica(n);
+    if (n->config.maxmemory > 0 && !from_primary && (flags & CMD_DENYOOM) && !evict_to_limit(n))
+        return "-OOM command not allowed when used memory > 'maxmemory'.";
+    if (writes && !replica && persist_writes_refused(n))
+        return "-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to "
+               "persist to disk. Commands that may modify the data set are disabled, because this "
+               "instance is configured to report errors during writes if RDB snapshotting fails "
+               "(stop-writes-on-bgsave-error option). Please check the Redis logs for details "
+               "about the RDB error.";
+    if (writes && !replica && !repl_writes_allowed(n))
+        return "-NOREPLICAS Not enough good replicas to write.";
+    if (writes && replica && n->config.replica_read_only && !from_primary)
+        return "-READONLY You can't write against a read only replica.";
+    if ((c->flags & CLIENT_PUBSUB) && c->reply.resp == 2) {
+        static const char *const allowed[] = {"ping",        "subscribe",  "ssubscribe",
+                                              "unsubscribe", "psubscribe", "punsubscribe",
+                                              "sunsubscribe", "quit",      "reset"};
+        bool found = false;
+        for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+            found |= strcmp(cmd->name, allowed[i]) == 0;
+        if (!found)
+            return "Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+                   "RESET are allowed in this context";
+    }
+    if (replica && !from_primary && !repl_link_up(n) && !n->config.replica_serve_stale_data &&
+        !(cmd->flags & CMD_STALE))
+        return "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+    if (n->loading && !(cmd->flags & CMD_LOADING) && !n->async_loading)
+        return "-LOADING Redis is loading the dataset in memory";
+    if (n->async_loading && (cmd->flags & CMD_NO_ASYNC_LOADING))
+        return "-LOADING Redis is loading the dataset in memory";
+    return NULL;
+}
+
+// True when the request was refused and answered.
+static bool refuse(struct client *c, struct command_slot *slot, const struct request *r)
+{
+    struct node *n = c->node;
+    if (slot == NULL) {
+        unknown_command(c, r);
+        return true;
+    }
+    const struct command *cmd = slot->command;
+    if (cmd->children != NULL && r->argc >= 2) {
+        reply_errorf(&c->reply, "unknown subcommand '%.128s'. Try %s HELP.", r->argv[1]->data,
+                     cmd->name);
+        return true;
+    }
+    if ((cmd->arity > 0 && r->argc != cmd->arity) || r->argc < -cmd->arity) {
+        reply_errorf(&c->reply, "wrong number of arguments for '%s' command", slot->name);
+        return true;
+    }
+    slot->stats.rejected++; // taken back below when it may run
+    if ((cmd->flags & CMD_PROTECTED) && !(c->flags & CLIENT_PRIMARY)) {
+        bool debug = strcmp(slot->parent ? slot->parent->name : cmd->name, "debug") == 0;
+        enum local_permission permit =
+            debug ? n->config.enable_debug_command : n->config.enable_module_command;
+        char from[128];
+        client_address(c, from, sizeof(from));
+        bool local = (c->flags & CLIENT_UNIX) || strncmp(from, "127.", 4) == 0 ||
+                     strncmp(from, "[::1]", 5) == 0;
+        if (permit == PERMIT_NO || (permit == PERMIT_LOCAL && !local)) {
+            reply_errorf(&c->reply,
+                         "%s command not allowed. If the %s option is set to \"local\", you can "
+                         "run it from a local connection, otherwise you need to set this option "
+                         "in the configuration file, and then restart the server.",
+                         debug ? "DEBUG" : "MODULE",
+                         debug ? "enable-debug-command" : "enable-module-command");
+            return true;
+        }
+    }
+    bool needs_auth = n->config.requirepass[0] != '\0' && !(c->flags & CLIENT_AUTHENTICATED);
+    if (needs_auth && !(c->flags & CLIENT_PRIMARY) && !(cmd->flags & CMD_NO_AUTH)) {
+        reply_error(&c->reply, "-NOAUTH Authentication required.");
+        return true;
+    }
+    if ((c->flags & CLIENT_MULTI) && (cmd->flags & CMD_NO_MULTI)) {
+        reply_error(&c->reply, "Command not allowed inside a transaction");
+        return true;
+    }
+    bool exec = strcmp(slot->name, "exec") == 0;
+    uint32_t flags = cmd->flags | (exec ? multi_flags(c) : 0);
+    const char *why = refusal_by_state(n, c, cmd, flags);
+    if (why != NULL && exec && !(c->flags & (CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS))) {
+        reply_errorf(&c->reply, "-EXECABORT Transaction discarded because of: %s",
+                     why[0] == '-' ? why + 1 : why);
+        multi_discard(c);
+        return true;
+    }
+    if (why != NULL && !exec) {
+        if (strstr(why, "%s") != NULL)
+            reply_errorf(&c->reply,
+                         "Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                         "QUIT / RESET are allowed in this context",
+                         slot->name);
+        else
+            reply_error(&c->reply, why);
+        return true;
+    }
+    slot->stats.rejected--;
+    return false;
+}
+
+// ---- the call -----------------------------------------------------------------------------------
+
+static void account(struct client *c, struct command_slot *slot, const struct request *r,
+                    uint64_t began_us, uint64_t errors_before)
+{
+    struct node *n = c->node;
+    uint64_t took_us = loop_clock_us(n->loop) - began_us;
+    slot->stats.calls++;
+    slot->stats.usec += took_us;
+    if (c->reply.errors != errors_before) slot->stats.failed++;
+    n->stats.commands_processed++;
+    if (!(slot->command->flags & CMD_SKIP_SLOWLOG) && !(c->flags & CLIENT_BLOCKED))
+        slowlog_note(n, c, r->argc, r->argv, took_us);
+    if (took_us >= 1000)
+        latency_note(n, slot->command->flags & CMD_FAST ? "fast-command" : "command",
+                     took_us / 1000);
+}
+
+void dispatch_call(struct client *c, struct command_slot *slot, struct request *r, bool in_exec,
+                   bool retry)
+{
+    struct node *n = c->node;
+    struct ctx ctx = {
+        .node = n,
+        .client = c,
+        .command = slot->command,
+        .argc = r->argc,
+        .argv = r->argv,
+        .reply = &c->reply,
+        .db = c->db,
+        .retry = retry,
+        .deny_block = in_exec || (c->flags & CLIENT_PRIMARY),
+        .in_exec = in_exec,
+    };
+    bool outermost = n->current == NULL;
+    if (outermost) {
+        n->current = &ctx;
+        n->call_unix_ms = loop_unix_ms(n->loop);
+    }
+    uint64_t began_us = loop_clock_us(n->loop), errors = c->reply.errors;
+    if (!(slot->command->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)) && !n->loading)
+        monitor_feed(n, c, r->argc, r->argv, c->db);
+    slot->command->run(&ctx);
+    r->argc = ctx.argc;
+    r->argv = ctx.argv;
+    n->dirty += ctx.dirty;
+    if (ctx.dirty > 0 && ctx.propagate == PROPAGATE_ARGV && !(c->flags & CLIENT_PRIMARY))
+        propagate_request(n, ctx.db, r);
+    account(c, slot, r, began_us, errors);
+    c->last_command = slot->command;
+    if (!outermost) return;
+    propagate_flush(n);
+    n->current = NULL;
+    n->call_unix_ms = 0;
+}
+
+// After a call: keep the request if it waits, serve those whom it made ready.
+static void after_call(struct client *c, struct request *r)
+{
+    if (c->flags & CLIENT_BLOCKED) {
+        c->pending = *r;
+        *r = REQUEST_EMPTY;
+    }
+    if (c->restore != NULL) restore_stream_free(c);
+    request_clear(r);
+    client_touch_output(c);
+    if (!list_empty(&c->node->ready_keys)) blocking_serve(c->node);
+}
+
+static bool queues(const struct client *c, const struct command_slot *slot)
+{
+    static const char *const at_once[] = {"exec", "discard", "multi", "watch", "quit", "reset"};
+    if (!(c->flags & CLIENT_MULTI)) return false;
+    for (size_t i = 0; i < sizeof(at_once) / sizeof(at_once[0]); i++)
+        if (strcmp(slot->name, at_once[i]) == 0) return false;
+    return true;
+}
+
+void dispatch_request(struct client *c, struct request *r)
+{
+    struct node *n = c->node;
+    struct command_slot *slot = dispatch_lookup(n, r->argc, r->argv);
+    c->active_us = loop_now_us(n->loop);
+    if (refuse(c, slot, r)) {
+        n->stats.commands_processed++;
+        if (c->flags & CLIENT_MULTI) c->flags |= CLIENT_DIRTY_EXEC;
+        if (c->restore != NULL) restore_stream_free(c);
+        request_clear(r);
+        client_touch_output(c);
+        return;
+    }
+    if (queues(c, slot)) {
+        multi_queue(c, slot, r);
+        client_touch_output(c);
+        return;
+    }
+    const struct command *cmd = slot->command;
+    uint32_t flags = cmd->flags;
+    bool exec = strcmp(slot->name, "exec") == 0;
+    if (exec) flags |= multi_flags(c);
+    if (!(c->flags & CLIENT_PRIMARY) &&
+        pause_applies(n, c, cmd, (flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0, &c->waiter)) {
+        park(c, r);
+        return;
+    }
+    bool may = exec ? multi_may_exec(c)
+                    : dispatch_may_write(n, c->db, cmd, r->argc, r->argv, &c->waiter);
+    if (!may) {
+        park(c, r);
+        return;
+    }
+    dispatch_call(c, slot, r, false, false);
+    after_call(c, r);
+}
+
+void dispatch_retry(struct client *c)
+{
+    struct node *n = c->node;
+    struct command_slot *slot = dispatch_lookup(n, c->pending.argc, c->pending.argv);
+    if (!dispatch_may_write(n, c->db, slot->command, c->pending.argc, c->pending.argv, &c->waiter)) {
+        c->flags |= CLIENT_PARKED; // still blocked: client_unpark tries again
+        return;
+    }
+    c->flags &= ~(uint32_t)CLIENT_BLOCKED;
+    struct request r = c->pending;
+    c->pending = REQUEST_EMPTY;
+    dispatch_call(c, slot, &r, false, true);
+    if (c->flags & CLIENT_BLOCKED) {
+        c->pending = r;
+        return;
+    }
+    request_clear(&r);
+    blocking_unblock(c);
+    client_touch_output(c);
+    client_process_soon(c);
+}
