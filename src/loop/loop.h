@@ -18,6 +18,8 @@ struct loop;
 
 // Monotonic, microseconds; read once per dispatch, so that all of one event sees one instant.
 uint64_t loop_now_us(const struct loop *loop);
+// The same clock read now: to measure how long a command took. Machines don't use it.
+uint64_t loop_clock_us(const struct loop *loop);
 // Unix time in milliseconds, for expiry and people. Simulated too.
 int64_t loop_unix_ms(const struct loop *loop);
 int64_t loop_unix_us(const struct loop *loop);

@@ -64,8 +64,7 @@ static void block_on(struct client *c, int db, struct bytes key)
         list_init(&b->ready_link);
         dict_insert_new(n->blocked, b, dict_hash(n->blocked, str_view(b->name)));
     }
-    list_each(at, &c->blocks)
-        if (list_entry(at, struct block, client_link)->key == b) return;
+    list_each(at, &c->blocks) if (list_entry(at, struct block, client_link)->key == b) return;
     struct block *block = mem_new(struct block);
     *block = (struct block){.key = b, .client = c};
     list_push_back(&b->blocks, &block->key_link);
@@ -109,7 +108,8 @@ void blocking_unblock(struct client *c)
     c->flags &= ~(uint32_t)(CLIENT_BLOCKED | CLIENT_PARKED);
     list_remove(&c->waiter.link);
     if (!list_empty(&c->blocks)) n->blocked_clients--;
-    list_each_safe(at, &c->blocks) {
+    list_each_safe(at, &c->blocks)
+    {
         struct block *block = list_entry(at, struct block, client_link);
         list_remove(&block->client_link);
         list_remove(&block->key_link);
@@ -144,7 +144,8 @@ void blocking_abort(struct client *c, const char *error)
 
 void blocking_abort_all(struct node *n, const char *error)
 {
-    list_each_safe(at, &n->clients) {
+    list_each_safe(at, &n->clients)
+    {
         struct client *c = list_entry(at, struct client, link);
         if ((c->flags & CLIENT_BLOCKED) && !list_empty(&c->blocks)) blocking_abort(c, error);
     }

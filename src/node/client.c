@@ -13,8 +13,8 @@ enum {
     CLIENT_OUTPUT_SEND_BYTES = 64 * 1024, // output of one dispatch that is sent without waiting
 };
 
-static const uint32_t waits = CLIENT_BLOCKED | CLIENT_PARKED | CLIENT_SUSPENDED |
-                              CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSING;
+static const uint32_t waits =
+    CLIENT_BLOCKED | CLIENT_PARKED | CLIENT_SUSPENDED | CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSING;
 
 static void on_process(struct task *task);
 
@@ -58,6 +58,7 @@ static void on_bytes(struct conn *conn, void *owner, struct bytes input)
     c->node->stats.net_input_bytes += input.len;
     c->active_us = loop_now_us(c->node->loop);
     if (buf_len(&c->input) == 0 && !(c->flags & waits)) client_parse(c, &input);
+    if (c->flags & CLIENT_REPLICA) repl_client_input(c);
     if (input.len == 0 || (c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY))) return;
     buf_append_bytes(&c->input, input);
     if (buf_len(&c->input) > CLIENT_INPUT_BYTES) conn_pause(c->conn);
@@ -68,7 +69,10 @@ static void on_drained(struct conn *conn, void *owner, size_t taken, size_t left
     struct client *c = owner;
     (void)conn;
     c->node->stats.net_output_bytes += taken;
-    if (left == 0) c->output_soft_since_us = 0;
+    if (c->flags & CLIENT_REPLICA)
+        repl_client_drained(c, taken, left);
+    else if (left == 0)
+        c->output_soft_since_us = 0;
 }
 
 static void on_closed(struct conn *conn, void *owner, const struct error *why)
@@ -168,29 +172,26 @@ void client_parse(struct client *c, struct bytes *input)
             break;
         case REQUEST_READY: {
             struct request r = request_take(&c->parser);
-            c->unapplied_bytes += r.wire_bytes;
+            c->wire_bytes = r.wire_bytes;
             dispatch_request(c, &r);
-            client_count_applied(c);
+            client_ran(c);
             break;
         }
         case REQUEST_ERROR:
             protocol_error(c, &error);
             return;
         }
-        if (c->flags & CLIENT_REPLICA && c->conn == NULL) return;
     }
 }
 
-// A transaction in a primary's stream counts as applied when its EXEC has run.
-void client_count_applied(struct client *c)
+// After a request has run, or was queued by MULTI: replication counts and watches.
+void client_ran(struct client *c)
 {
-    if (!(c->flags & CLIENT_PRIMARY)) {
-        c->unapplied_bytes = 0;
-        return;
-    }
-    if (c->flags & (CLIENT_MULTI | CLIENT_PARKED)) return;
-    c->applied_bytes += c->unapplied_bytes;
-    c->unapplied_bytes = 0;
+    if (c->flags & CLIENT_PARKED) return;
+    if (c->flags & CLIENT_PRIMARY)
+        repl_applied(c->node, c, c->wire_bytes);
+    else if ((c->flags & CLIENT_REPLICA) && c->last_command != NULL)
+        repl_client_ran(c, c->last_command->name);
 }
 
 void client_process(struct client *c)
@@ -232,7 +233,7 @@ void client_unpark(struct waiter *w)
     struct request r = c->pending;
     c->pending = REQUEST_EMPTY;
     dispatch_request(c, &r);
-    client_count_applied(c);
+    client_ran(c);
     client_process_soon(c);
 }
 
@@ -278,14 +279,17 @@ static void send_output(struct client *c)
 void client_touch_output(struct client *c)
 {
     if (c->output.len == 0 || c->conn == NULL || (c->flags & CLIENT_CLOSING)) return;
-    if (c->output.len >= CLIENT_OUTPUT_SEND_BYTES) send_output(c);
-    else if (list_empty(&c->flush_link)) list_push_back(&c->node->to_flush, &c->flush_link);
+    if (c->output.len >= CLIENT_OUTPUT_SEND_BYTES)
+        send_output(c);
+    else if (list_empty(&c->flush_link))
+        list_push_back(&c->node->to_flush, &c->flush_link);
 }
 
 void client_flush_hook(struct before_wait *hook)
 {
     struct node *n = list_entry(hook, struct node, flush_hook);
-    list_each_safe(at, &n->to_flush) {
+    list_each_safe(at, &n->to_flush)
+    {
         struct client *c = list_entry(at, struct client, flush_link);
         send_output(c);
         if (c->flags & CLIENT_CLOSE_AFTER_REPLY) client_close_after_reply(c);
@@ -295,7 +299,8 @@ void client_flush_hook(struct before_wait *hook)
 void client_check_output(struct client *c)
 {
     const struct output_limit *limit = &c->node->config.output_limit[client_class(c)];
-    if (c->conn == NULL || client_class(c) >= CLASS_COUNT) return;
+    // A replica's output is shared with the backlog: replication bounds it.
+    if (c->conn == NULL || client_class(c) >= CLASS_COUNT || c->flags & CLIENT_REPLICA) return;
     int64_t queued = (int64_t)conn_queued(c->conn);
     uint64_t now_us = loop_now_us(c->node->loop);
     bool over = limit->hard_bytes > 0 && queued > limit->hard_bytes;
@@ -330,15 +335,18 @@ const char *client_class_name(const struct client *c)
 
 void client_address(const struct client *c, char *out, size_t size)
 {
-    if (c->conn != NULL) conn_peer(c->conn, out, size);
-    else snprintf(out, size, "?:0");
+    if (c->conn != NULL)
+        conn_peer(c->conn, out, size);
+    else
+        snprintf(out, size, "?:0");
 }
 
 // ---- the end ------------------------------------------------------------------------------------
 
 struct client *client_find(struct node *n, uint64_t id)
 {
-    list_each(at, &n->clients) {
+    list_each(at, &n->clients)
+    {
         struct client *c = list_entry(at, struct client, link);
         if (c->id == id) return c;
     }
@@ -371,7 +379,7 @@ void client_free(struct client *c)
         c->suspension->gone(c->suspension);
         c->suspension = NULL;
     }
-    if (c->replica != NULL) repl_client_gone(c);
+    if (c->replica != NULL) repl_client_closed(c);
     if (c->restore != NULL) restore_stream_free(c);
     blocking_client_gone(c);
     multi_discard(c);

@@ -55,6 +55,7 @@ struct client {
     struct reply reply;
     const struct command *last_command;
     struct list flush_link;        // node->to_flush
+    struct task process;           // goes on with its input soon
     uint64_t output_soft_since_us; // when output went over its soft limit; 0: it is not
 
     // MULTI
@@ -73,9 +74,8 @@ struct client {
 
     struct suspension *suspension;
 
-    // A primary's link: bytes of the stream that were applied, whole transactions only; and who is
-    // told when a parked link has gone on.
-    uint64_t applied_bytes, unapplied_bytes;
+    uint64_t wire_bytes; // of the request that runs or waits (a primary's link: repl_applied)
+    // A primary's link that was parked has used up its input: feed it more.
     void (*fed)(struct client *c);
     void *feeder;
 

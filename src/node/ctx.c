@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "node/notify.h"
-#include "store/expire.h"
+#include "store/access.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -96,7 +96,7 @@ static struct entry *find(struct ctx *c, struct bytes key)
 {
     struct entry *e = db_find(ctx_db(c), key);
     if (e == NULL || gone_by_time(c, e)) return NULL;
-    entry_touch(&c->node->store, e, c->node->call_unix_ms);
+    entry_touch(&c->node->store, e);
     return e;
 }
 

@@ -63,7 +63,7 @@ void node_count_error(void *owner, const char *code, struct bytes text);
 
 // client.c
 void client_parse(struct client *c, struct bytes *input);
-void client_count_applied(struct client *c);
+void client_ran(struct client *c);
 bool client_wants_stream(void *owner, const struct request *so_far, int index, uint64_t len);
 struct client *client_new(struct node *n);
 void client_accept(struct node *n, struct conn *conn, bool unix_socket, bool tls);

@@ -35,8 +35,9 @@ static void add_slot(struct node *n, const struct command *parent, const struct 
 void dispatch_init(struct node *n)
 {
     n->command_index = dict_new(&slot_type, rng_next(&n->rng));
-    for (const struct command *cmd = n->commands; cmd->name != NULL; cmd++)
-        add_slot(n, NULL, cmd);
+    for (const struct command *const *family = n->families; *family != NULL; family++)
+        for (const struct command *cmd = *family; cmd->name != NULL; cmd++)
+            add_slot(n, NULL, cmd);
 }
 
 void dispatch_free(struct node *n)
@@ -144,14 +145,14 @@ static const char *refusal_by_state(struct node *n, struct client *c, const stru
                "instance is configured to report errors during writes if RDB snapshotting fails "
                "(stop-writes-on-bgsave-error option). Please check the Redis logs for details "
                "about the RDB error.";
-    if (writes && !replica && !repl_writes_allowed(n))
+    if (writes && !replica && !repl_write_allowed(n))
         return "-NOREPLICAS Not enough good replicas to write.";
     if (writes && replica && n->config.replica_read_only && !from_primary)
         return "-READONLY You can't write against a read only replica.";
     if ((c->flags & CLIENT_PUBSUB) && c->reply.resp == 2) {
-        static const char *const allowed[] = {"ping",        "subscribe",  "ssubscribe",
-                                              "unsubscribe", "psubscribe", "punsubscribe",
-                                              "sunsubscribe", "quit",      "reset"};
+        static const char *const allowed[] = {"ping",         "subscribe",  "ssubscribe",
+                                              "unsubscribe",  "psubscribe", "punsubscribe",
+                                              "sunsubscribe", "quit",       "reset"};
         bool found = false;
         for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
             found |= strcmp(cmd->name, allowed[i]) == 0;
@@ -343,8 +344,8 @@ void dispatch_request(struct client *c, struct request *r)
         park(c, r);
         return;
     }
-    bool may = exec ? multi_may_exec(c)
-                    : dispatch_may_write(n, c->db, cmd, r->argc, r->argv, &c->waiter);
+    bool may =
+        exec ? multi_may_exec(c) : dispatch_may_write(n, c->db, cmd, r->argc, r->argv, &c->waiter);
     if (!may) {
         park(c, r);
         return;
@@ -357,7 +358,8 @@ void dispatch_retry(struct client *c)
 {
     struct node *n = c->node;
     struct command_slot *slot = dispatch_lookup(n, c->pending.argc, c->pending.argv);
-    if (!dispatch_may_write(n, c->db, slot->command, c->pending.argc, c->pending.argv, &c->waiter)) {
+    if (!dispatch_may_write(n, c->db, slot->command, c->pending.argc, c->pending.argv,
+                            &c->waiter)) {
         c->flags |= CLIENT_PARKED; // still blocked: client_unpark tries again
         return;
     }

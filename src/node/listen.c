@@ -19,8 +19,7 @@ static void accepted_unix(void *owner, struct conn *conn)
 }
 
 // "-::1" may be missing on this machine: a dash makes an address optional (redis.conf, "bind").
-static bool listen_on(struct node *n, const char *address, int port, bool tls,
-                      struct error *error)
+static bool listen_on(struct node *n, const char *address, int port, bool tls, struct error *error)
 {
     bool optional = address[0] == '-';
     struct listen_options options = {
@@ -30,7 +29,9 @@ static bool listen_on(struct node *n, const char *address, int port, bool tls,
         .unix_mode = n->config.unixsocketperm,
         .tls = tls,
         .handshake_timeout_us = (uint64_t)n->config.tls_handshake_ms * 1000,
-        .accepted = port == 0 ? accepted_unix : tls ? accepted_tls : accepted_tcp,
+        .accepted = port == 0 ? accepted_unix
+                    : tls     ? accepted_tls
+                              : accepted_tcp,
         .owner = n,
     };
     struct listener *l = n->network->listen(n->network, &options, error);

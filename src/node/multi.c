@@ -159,8 +159,8 @@ bool multi_watch(struct client *c, struct bytes key)
         if (!dict_insert(n->watched, w)) return false;
     } else {
         str_free(name);
-        list_each(at, &w->watches)
-            if (list_entry(at, struct watch, key_link)->client == c) return true;
+        list_each(at,
+                  &w->watches) if (list_entry(at, struct watch, key_link)->client == c) return true;
     }
     struct entry *e = db_find(store_db(&n->store, c->db), key);
     struct watch *watch = mem_new(struct watch);
@@ -176,7 +176,8 @@ bool multi_watch(struct client *c, struct bytes key)
 
 void multi_unwatch(struct client *c)
 {
-    list_each_safe(at, &c->watches) {
+    list_each_safe(at, &c->watches)
+    {
         struct watch *watch = list_entry(at, struct watch, client_link);
         list_remove(&watch->client_link);
         list_remove(&watch->key_link);
@@ -194,7 +195,8 @@ static struct bytes key_of(const struct watched_key *w, int *db)
 
 static bool watched_key_expired(struct client *c)
 {
-    list_each(at, &c->watches) {
+    list_each(at, &c->watches)
+    {
         struct watch *watch = list_entry(at, struct watch, client_link);
         int db;
         struct bytes key = key_of(watch->key, &db);
@@ -213,7 +215,8 @@ void multi_key_changed(struct node *n, int db, struct bytes key)
     str_free(name);
     if (w == NULL) return;
     struct entry *e = db_find(store_db(&n->store, db), key);
-    list_each(at, &w->watches) {
+    list_each(at, &w->watches)
+    {
         struct watch *watch = list_entry(at, struct watch, key_link);
         // A key that was past its time already and is deleted for it now did not change.
         if (watch->was_expired && e == NULL) {
@@ -232,8 +235,8 @@ void multi_db_changed(struct node *n, int db)
         int key_db;
         key_of(w, &key_db);
         if (db != -1 && db != key_db) continue;
-        list_each(at, &w->watches)
-            list_entry(at, struct watch, key_link)->client->flags |= CLIENT_DIRTY_CAS;
+        list_each(at, &w->watches) list_entry(at, struct watch, key_link)->client->flags |=
+            CLIENT_DIRTY_CAS;
     }
     dict_iter_end(&it);
 }

@@ -120,7 +120,7 @@ static enum job_state expire_step(struct job *job, struct budget *budget)
     if (!n->active_expire || repl_is_replica(n) || n->loading || pause_expiry(n)) return JOB_IDLE;
     int64_t now_ms = loop_unix_ms(n->loop);
     while (n->expire_db < n->store.live->count) {
-        if (!store_expire_step(&n->store, n->expire_db, now_ms, budget, on_expired, n))
+        if (store_expire_cycle(&n->store, n->expire_db, now_ms, budget, on_expired, n))
             return JOB_MORE;
         n->expire_db++;
     }
@@ -131,7 +131,8 @@ static enum job_state expire_step(struct job *job, struct budget *budget)
 static void cron_clients(struct node *n)
 {
     uint64_t now_us = loop_now_us(n->loop);
-    list_each_safe(at, &n->clients) {
+    list_each_safe(at, &n->clients)
+    {
         struct client *c = list_entry(at, struct client, link);
         uint64_t idle_us = now_us > c->active_us ? now_us - c->active_us : 0;
         client_check_output(c);
@@ -154,7 +155,6 @@ static void on_cron(struct deadline *d)
     if (n->expire_db == 0) job_start(n->loop, &n->expire_job);
     if (n->config.maxmemory > 0 && !n->loading) evict_to_limit(n);
     persist_cron(n);
-    repl_cron(n);
     if (!list_empty(&n->ready_keys)) blocking_serve(n);
     deadline_arm(n->loop, &n->cron,
                  loop_now_us(n->loop) + 1000000 / (uint64_t)(n->config.hz > 0 ? n->config.hz : 10));
@@ -163,13 +163,13 @@ static void on_cron(struct deadline *d)
 // ---- life ---------------------------------------------------------------------------------------
 
 struct node *node_new(struct loop *loop, struct network *network, struct config *config,
-                      const struct command *commands, uint64_t seed)
+                      const struct command *const *families, uint64_t seed)
 {
     struct node *n = mem_new(struct node);
     n->loop = loop;
     n->network = network;
     n->config = *config;
-    n->commands = commands;
+    n->families = families;
     n->next_client_id = 1;
     n->active_expire = true;
     n->started_us = loop_now_us(loop);
@@ -178,8 +178,7 @@ struct node *node_new(struct loop *loop, struct network *network, struct config 
     rng_hex(&n->rng, n->run_id, 40);
     list_init(&n->clients);
     list_init(&n->to_flush);
-    store_init(&n->store, loop, &n->log, &n->config.limits, n->config.databases,
-               rng_next(&n->rng));
+    store_init(&n->store, loop, &n->log, &n->config.limits, n->config.databases, rng_next(&n->rng));
     n->error_stats = dict_new(&error_stat_type, rng_next(&n->rng));
     dispatch_init(n);
     multi_init(n);
@@ -224,7 +223,8 @@ void node_free(struct node *n)
     deadline_cancel(n->loop, &n->cron);
     job_stop(n->loop, &n->expire_job);
     node_unlisten(n);
-    list_each_safe(at, &n->clients) {
+    list_each_safe(at, &n->clients)
+    {
         struct client *c = list_entry(at, struct client, link);
         if (c->conn != NULL) abandon(c->conn);
         c->conn = NULL;

@@ -51,8 +51,8 @@ struct node {
     int64_t started_unix_ms;
     bool stopping;
 
-    const struct command *commands; // ended by a row without a name
-    struct dict *command_index;     // by name, of struct command_slot (dispatch.c)
+    const struct command *const *families; // tables, each ended by a row without a name; NULL ends
+    struct dict *command_index;            // by name, of struct command_slot (ctx_impl.h)
     struct dict *error_stats;
 
     struct list clients;
@@ -101,10 +101,10 @@ struct node {
     struct pause *pause; // CLIENT PAUSE
 };
 
-// Takes over `config` (moved out). `commands` is the table of src/command/table.c. The node listens
-// and loads once node_start is called.
+// Takes over `config` (moved out). `families` is command_families of command/table.h. The node
+// listens and loads once node_start is called.
 struct node *node_new(struct loop *loop, struct network *network, struct config *config,
-                      const struct command *commands, uint64_t seed);
+                      const struct command *const *families, uint64_t seed);
 bool node_start(struct node *n, struct error *error); // opens listeners, starts loading
 void node_free(struct node *n);
 // Clean end: saves if configured, waits for replicas if asked; calls `done` and leaves the loop.

@@ -1,9 +1,11 @@
 // What the node's core asks of its parts. Each part is a file (or a few) of this folder and states
 // here the functions by which it is made, driven and asked; the core calls them in fixed places.
+// Replication's are in repl_node.h.
 #ifndef WHERRY_NODE_PARTS_H
 #define WHERRY_NODE_PARTS_H
 
 #include "node/node.h"
+#include "node/repl_node.h"
 
 // ---- pubsub.c -----------------------------------------------------------------------------------
 void pubsub_init(struct node *n);
@@ -20,20 +22,6 @@ bool persist_load_at_start(struct node *n, struct error *error);
 void persist_cron(struct node *n);                  // save points
 bool persist_writes_refused(struct node *n);        // stop-writes-on-bgsave-error after a failure
 void persist_info(struct node *n, struct buf *out); // fields of "# Persistence"
-
-// ---- repl_node.c --------------------------------------------------------------------------------
-void repl_init(struct node *n);
-void repl_free(struct node *n);
-void repl_start(struct node *n); // after loading: connects if replicaof is set
-void repl_cron(struct node *n);
-bool repl_is_replica(const struct node *n);
-bool repl_link_up(const struct node *n);        // a replica whose stream flows; a primary: true
-bool repl_writes_allowed(const struct node *n); // min-replicas-to-write
-// Somebody reads the stream (a replica or the backlog), so that a change has to be fed.
-bool repl_feeding(const struct node *n);
-void repl_feed(struct node *n, int db, int argc, const struct bytes *argv);
-void repl_client_gone(struct client *c);         // a client with c->replica is being freed
-void repl_info(struct node *n, struct buf *out); // fields of "# Replication"
 
 // ---- migrate_node.c -----------------------------------------------------------------------------
 void migrate_init(struct node *n);

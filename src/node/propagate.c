@@ -9,8 +9,7 @@ static struct propagated *push(struct node *n, int db, int argc)
 {
     if (n->propagate_count == n->propagate_cap) {
         n->propagate_cap = n->propagate_cap ? n->propagate_cap * 2 : 8;
-        n->propagate =
-            mem_realloc(n->propagate, (size_t)n->propagate_cap * sizeof(*n->propagate));
+        n->propagate = mem_realloc(n->propagate, (size_t)n->propagate_cap * sizeof(*n->propagate));
     }
     struct propagated *p = &n->propagate[n->propagate_count++];
     *p = (struct propagated){.db = db, .argc = argc, .argv = mem_array(struct str *, (size_t)argc)};
@@ -57,11 +56,9 @@ void propagate_flush(struct node *n)
 {
     int count = n->propagate_count;
     if (count == 0) return;
-    struct bytes multi = BYTES("MULTI"), exec = BYTES("EXEC");
-    int first_db = n->propagate[0].db, last_db = n->propagate[count - 1].db;
-    if (count > 1) repl_feed(n, first_db, 1, &multi);
+    if (count > 1) repl_feed_multi_begin(n);
     for (int i = 0; i < count; i++)
         feed(n, &n->propagate[i]);
-    if (count > 1) repl_feed(n, last_db, 1, &exec);
+    if (count > 1) repl_feed_multi_end(n);
     n->propagate_count = 0;
 }

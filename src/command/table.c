@@ -1,0 +1,6 @@
+#include "command/table.h"
+
+const struct command *const command_families[] = {
+    commands_transaction,
+    NULL,
+};

@@ -1,0 +1,13 @@
+// Every command, family by family. A family is one file with one const table, ended by a row
+// without a name; its functions are static and its table is all that others see.
+#ifndef WHERRY_COMMAND_TABLE_H
+#define WHERRY_COMMAND_TABLE_H
+
+#include "node/command.h"
+
+extern const struct command commands_transaction[];
+
+// All of them, NULL at the end: what a node is made with.
+extern const struct command *const command_families[];
+
+#endif
