@@ -213,3 +213,8 @@ void loop_free(struct loop *loop)
 {
     loop->ops->free(loop);
 }
+
+uint64_t loop_clock_us(const struct loop *loop)
+{
+    return loop->ops->clock_us(loop);
+}

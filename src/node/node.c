@@ -152,6 +152,7 @@ static void on_cron(struct deadline *d)
     uint64_t used = mem_used_bytes();
     if (used > n->stats.peak_memory) n->stats.peak_memory = used;
     cron_clients(n);
+    store_tidy(&n->store);
     if (n->expire_db == 0) job_start(n->loop, &n->expire_job);
     if (n->config.maxmemory > 0 && !n->loading) evict_to_limit(n);
     persist_cron(n);
