@@ -27,9 +27,11 @@ LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o)
 SIM_SRC  := $(wildcard tests/sim/lib/*.c)
 SIM_OBJ  := $(SIM_SRC:%.c=$(OUT)/%.o)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(wildcard tests/unit/*.c))
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(OUT)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 60
 FLOW_BIN := $(patsubst tests/flow/%.c,$(OUT)/tests/flow/%,$(wildcard tests/flow/test_*.c))
 
-.PHONY: all deps demo test unit flow interop tidy format asan tsan graph bench fuzz sim conformance clean
+.PHONY: all deps demo test unit flow interop tidy format asan tsan graph bench fuzz fuzz-run sim conformance clean
 .SECONDARY:
 all: deps $(OUT)/wherry-server
 
@@ -58,6 +60,14 @@ unit: $(UNIT_BIN)
 	@for t in $(UNIT_BIN); do echo "== $$t"; $$t -j1 || exit 1; done
 flow: $(FLOW_BIN)
 	@for t in $(FLOW_BIN); do echo "== $$t"; $$t -j1 || exit 1; done
+
+# Each target takes its seeds from tests/fuzz/corpus/<name>.
+$(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/driver.o $(OUT)/libwherry.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+fuzz:
+	$(MAKE) MODE=asan fuzz-run
+fuzz-run: $(FUZZ_BIN)
+	@for t in $(FUZZ_BIN); do n=$${t##*/fuzz_}; $$t $(FUZZ_SECONDS) tests/fuzz/corpus/$$n || exit 1; done
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
