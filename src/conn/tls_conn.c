@@ -26,7 +26,10 @@
 #include "conn/tls_internal.h"
 #include "loop/machine.h"
 
-enum { RECORD_BYTES = 16 * 1024 }; // the most plain bytes that one record holds (RFC 8446, 5.1)
+enum {
+    RECORD_BYTES = 16 * 1024, // the most plain bytes that one record holds (RFC 8446, 5.1)
+    SHORT_BYTES = 512,        // writes up to this are copied
+};
 
 enum tls_state { WAIT_LOWER, HANDSHAKE, OPEN, FLUSH, CLOSING, CLOSED, TLS_STATES };
 
@@ -61,23 +64,16 @@ static size_t below(const struct tls_conn *t)
 static bool encrypt_record(struct tls_conn *t)
 {
     char together[RECORD_BYTES];
-    struct bytes views[16], record;
-    int count = chain_peek(&t->plain, views, 16);
-    record = views[0];
-    if (count > 1 && record.len < RECORD_BYTES) {
-        record = bytes_of(together, 0);
-        for (int i = 0; i < count && record.len < RECORD_BYTES; i++) {
-            size_t room = RECORD_BYTES - record.len,
-                   len = views[i].len < room ? views[i].len : room;
-            memcpy(together + record.len, views[i].data, len);
-            record.len += len;
-        }
-    }
+    struct bytes record;
+    chain_peek(&t->plain, &record, 1);
+    bool in_place = record.len >= RECORD_BYTES || record.len == t->plain.len;
+    if (!in_place) record = bytes_of(together, chain_read(&t->plain, together, RECORD_BYTES));
     if (record.len > RECORD_BYTES) record.len = RECORD_BYTES;
     size_t taken = 0;
     ERR_clear_error();
+    // The BIO takes everything, so a record is written whole or the conn has failed.
     if (SSL_write_ex(t->ssl, record.data, record.len, &taken) != 1) return false;
-    chain_consume(&t->plain, taken);
+    if (in_place) chain_consume(&t->plain, taken);
     t->below_plain += taken;
     return true;
 }
@@ -396,8 +392,14 @@ static void tls_write(struct conn *c, struct chain *data)
         chain_free(data);
         return;
     }
-    // All writes of one dispatch are encrypted together.
-    chain_move(&t->plain, data);
+    // All writes of one dispatch are encrypted together; short ones share chunks.
+    struct bytes first;
+    if (data->len <= SHORT_BYTES && chain_peek(data, &first, 1) == 1 && first.len == data->len) {
+        chain_append(&t->plain, first.data, first.len);
+        chain_free(data);
+    } else {
+        chain_move(&t->plain, data);
+    }
     loop_defer(c->loop, &t->task);
 }
 

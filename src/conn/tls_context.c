@@ -299,8 +299,7 @@ static SSL_CTX *new_ctx(const SSL_METHOD *method, const struct tls_config *confi
     // Compression leaks secrets (CRIME); renegotiation is a way to make us work for nothing.
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     // Buffers of 34 KiB a connection are given back while it is idle.
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     if (use_protocols(ctx, config->protocols, error) && use_ciphers(ctx, config, error) &&
         (!given(pair->cert) || use_pair(ctx, pair, error)) && load_ca(ctx, config, error))
         return ctx;

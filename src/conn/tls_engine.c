@@ -1,6 +1,7 @@
 // Where OpenSSL meets a conn: the BIO that it reads and writes, and its failures in words.
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 
 #include "conn/tls_internal.h"
 
@@ -57,7 +58,7 @@ int tls_verify_note(int ok, X509_STORE_CTX *store)
     if (!ok && t != NULL) {
         t->verify_error = X509_STORE_CTX_get_error(store);
         t->verify_depth = X509_STORE_CTX_get_error_depth(store);
-        tls_subject(X509_STORE_CTX_get_current_cert(store), t->verify_subject);
+        tls_subject(X509_STORE_CTX_get0_cert(store), t->verify_subject);
     }
     return ok;
 }
@@ -65,11 +66,14 @@ int tls_verify_note(int ok, X509_STORE_CTX *store)
 static void explain_verify(struct tls_conn *t)
 {
     const char *todo = tls_verify_advice(t->verify_error, t->context->has_ca);
-    bool name = t->verify_error == X509_V_ERR_HOSTNAME_MISMATCH ||
-                t->verify_error == X509_V_ERR_IP_ADDRESS_MISMATCH;
-    error_set(&t->why, ERROR_TLS, "certificate \"%s\" refused: %s%s%s%s%s%s%s", t->verify_subject,
-              X509_verify_cert_error_string(t->verify_error), name ? " with '" : "",
-              name ? t->expected_name : "", name ? "'" : "", todo[0] ? " (" : "", todo,
+    char where[TLS_NAME_BYTES + 16] = "";
+    if (t->verify_error == X509_V_ERR_HOSTNAME_MISMATCH ||
+        t->verify_error == X509_V_ERR_IP_ADDRESS_MISMATCH)
+        snprintf(where, sizeof(where), " with '%s'", t->expected_name);
+    else if (t->verify_depth > 0) // not the peer's own, but an authority's above it
+        snprintf(where, sizeof(where), " at depth %d", t->verify_depth);
+    error_set(&t->why, ERROR_TLS, "certificate \"%s\" refused: %s%s%s%s%s", t->verify_subject,
+              X509_verify_cert_error_string(t->verify_error), where, todo[0] ? " (" : "", todo,
               todo[0] ? ")" : "");
 }
 
