@@ -59,6 +59,11 @@ static size_t below(const struct tls_conn *t)
     return conn_queued(t->lower) == 0 ? 0 : t->below_plain;
 }
 
+static size_t tls_queued(const struct conn *c)
+{
+    return of(c)->plain.len + below(of(c));
+}
+
 // Encrypts one record from the front of `plain`. Small writes are put together first, so that a
 // thousand short replies are not a thousand records.
 static bool encrypt_record(struct tls_conn *t)
@@ -357,7 +362,7 @@ static void lower_drained(struct conn *lower, void *owner, size_t taken, size_t 
     settle(t);
     // The rounding may leave nothing of a small progress; the end is always exact.
     if (plain > 0 && t->machine.state == OPEN)
-        conn_emit_drained(&t->base, plain, t->plain.len + t->below_plain);
+        conn_emit_drained(&t->base, plain, tls_queued(&t->base));
 }
 
 static void lower_closed(struct conn *lower, void *owner, const struct error *why)
@@ -427,11 +432,6 @@ static void tls_close(struct conn *c, bool flush)
     machine_dispatch(&t->machine, &event);
 }
 
-static size_t tls_queued(const struct conn *c)
-{
-    return of(c)->plain.len + below(of(c));
-}
-
 static void tls_address(const struct conn *c, bool peer, char *out, size_t size)
 {
     const struct conn *lower = of(c)->lower;
@@ -484,9 +484,7 @@ static struct tls_conn *new_conn(struct tls_context *context, SSL_CTX *ctx, stru
                                  const struct conn_events *events, void *owner)
 {
     struct tls_conn *t = mem_new(struct tls_conn);
-    t->base.ops = &tls_ops;
-    t->base.loop = lower->loop;
-    conn_own(&t->base, events, owner);
+    conn_init(&t->base, &tls_ops, lower->loop, events, owner);
     t->lower = lower;
     conn_own(lower, &lower_events, t);
     t->context = tls_context_ref(context);
