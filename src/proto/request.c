@@ -185,7 +185,7 @@ static bool bulk_grow(struct request_parser *p)
     return true;
 }
 
-// Moves the older part of a grown string after it, twice as fast as bytes arrive: a string of
+// Moves the older part of a grown string after it, as fast as bytes arrive: a string of
 // hundreds of megabytes is never copied in one go.
 static void bulk_move(struct request_parser *p, size_t at_most)
 {
@@ -217,7 +217,7 @@ static bool bulk_fill(struct request_parser *p, struct bytes *input)
         memcpy(p->bulk->data + arrived, input->data, part);
         p->bulk_left -= part;
         take(p, input, part);
-        bulk_move(p, 2 * part + MOVE_SLACK_BYTES);
+        bulk_move(p, part + MOVE_SLACK_BYTES);
     }
     return true;
 }
