@@ -87,6 +87,7 @@ struct entry *store_evict_candidate(struct store *s, enum evict_by by, bool vola
     void *items[EVICT_SAMPLES_MAX];
     struct entry *best = NULL;
     int64_t best_score = -1;
+    if (s->frozen) return NULL;
     if (samples > EVICT_SAMPLES_MAX) samples = EVICT_SAMPLES_MAX;
     for (int i = 0; i < s->live->count; i++) {
         struct db *db = store_db(s, i);

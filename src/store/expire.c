@@ -11,6 +11,7 @@ struct cycle {
     uint32_t seen, over;
     int64_t ttl_sum_ms;
     int db_index;
+    struct buf key; // a copy: the entry goes inside the callback
     void (*expired)(void *arg, int db_index, struct bytes key);
     void *arg;
 };
@@ -26,7 +27,9 @@ static void visit(void *arg, void *item)
     }
     if (e->holds > 0) return;
     c->over++;
-    c->expired(c->arg, c->db_index, entry_key(e));
+    buf_clear(&c->key);
+    buf_append_bytes(&c->key, entry_key(e));
+    c->expired(c->arg, c->db_index, buf_view(&c->key));
 }
 
 // A moving average with the weight of Redis's: 2% for what was just seen.
@@ -43,6 +46,7 @@ bool store_expire_cycle(struct store *s, int db_index, int64_t now_ms, struct bu
                         void (*expired)(void *arg, int db_index, struct bytes key), void *arg)
 {
     struct db *db = store_db(s, db_index);
+    if (s->frozen) return false;
     if (dict_count(db->expires) == 0) {
         db->expire_cursor = 0;
         db->avg_ttl_ms = 0;
@@ -62,5 +66,6 @@ bool store_expire_cycle(struct store *s, int db_index, int64_t now_ms, struct bu
         judged_over = c.over;
     }
     learn_ttl(db, &c);
+    buf_free(&c.key);
     return more;
 }

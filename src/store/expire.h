@@ -6,7 +6,8 @@
 
 // Goes on through the entries of one database that have a time to live, from where it stopped, and
 // calls `expired` for each that is over and not held. The callback deletes it (db_delete) and
-// propagates that; it may delete nothing else and add nothing. `key` is the entry's own.
+// propagates that; it may delete nothing else and add nothing. `key` is a copy, gone
+// after the call.
 //
 // True: the budget ended first and many of those seen were over, so that it is worth going on at
 // once. False: few are over, or all were seen.

@@ -103,6 +103,15 @@ static void hold_end(struct store *s, struct hold *h)
     dict_delete(s->held, bytes_of(&e, sizeof(e)));
 }
 
+// Tells those who wait for whole databases that are free now.
+static void wake_if_free(struct store *s)
+{
+    if (s->frozen) return;
+    for (int i = 0; i < s->live->count; i++)
+        if (s->held_count[i] == 0) wake_all(s, &s->held_waiters[i]);
+    if (!store_held(s, -1)) wake_all(s, &s->held_waiters[s->live->count]);
+}
+
 void store_hold(struct store *s, int db_index, struct entry *e)
 {
     struct hold *h = hold_find_or_add(s, e);
@@ -120,13 +129,27 @@ void store_release(struct store *s, int db_index, struct entry *e)
     e->holds--;
     if (--h->machines > 0) return;
     s->held_count[db_index]--;
-    if (s->held_count[db_index] == 0) wake_all(s, &s->held_waiters[db_index]);
-    if (!store_held(s, -1)) wake_all(s, &s->held_waiters[s->live->count]);
+    wake_if_free(s);
     if (!h->snapshot) hold_end(s, h);
+}
+
+void store_freeze(struct store *s)
+{
+    assert(!s->frozen);
+    s->frozen = true;
+}
+
+void store_thaw(struct store *s)
+{
+    s->frozen = false;
+    wake_if_free(s);
+    // Those who wait for single keys of a frozen store wait among the last.
+    wake_all(s, &s->held_waiters[s->live->count]);
 }
 
 bool store_held(const struct store *s, int db_index)
 {
+    if (s->frozen) return true;
     if (db_index >= 0) return s->held_count[db_index] > 0;
     if (dict_count(s->held) == 0) return false;
     for (int i = 0; i < s->live->count; i++)
@@ -181,7 +204,11 @@ void hold_wake(struct store *s, struct entry *e)
 enum write_verdict store_before_write(struct store *s, int db_index, struct bytes key,
                                       struct waiter *w)
 {
-    if (s->snapshot == NULL && dict_count(s->held) == 0) return WRITE_NOW;
+    if (s->snapshot == NULL && dict_count(s->held) == 0 && !s->frozen) return WRITE_NOW;
+    if (s->frozen) {
+        if (w != NULL) list_push_back(&s->held_waiters[s->live->count], &w->link);
+        return WRITE_WAIT;
+    }
     struct db *db = store_db(s, db_index);
     struct entry *e = db_find(db, key);
     if (e == NULL) return WRITE_NOW;

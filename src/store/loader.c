@@ -138,6 +138,16 @@ static enum job_state complete(struct loader *l)
 {
     char *to = buf_reserve(&l->left, l->input.len);
     buf_commit(&l->left, chain_read(&l->input, to, l->input.len));
+    const struct loader_stats *st = &l->stats;
+    if (st->empty_keys_skipped > 0)
+        log_notice(l->store->log,
+                   "Done loading RDB, keys loaded: %" PRIu64 ", keys expired: %" PRIu64
+                   ", empty keys skipped: %" PRIu64 ".",
+                   st->keys_loaded, st->keys_expired, st->empty_keys_skipped);
+    else
+        log_notice(l->store->log,
+                   "Done loading RDB, keys loaded: %" PRIu64 ", keys expired: %" PRIu64 ".",
+                   st->keys_loaded, st->keys_expired);
     struct error none = ERROR_OK;
     return finish(l, &none);
 }

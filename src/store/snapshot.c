@@ -576,7 +576,11 @@ void snapshot_kick(struct store *s)
 
 void snapshot_set_key_delay(struct store *s, uint32_t delay_us)
 {
+    if (s->snapshot_key_delay_us == delay_us) return;
     s->snapshot_key_delay_us = delay_us;
+    if (s->snapshot == NULL || !deadline_armed(&s->snapshot->rest)) return;
+    deadline_cancel(s->loop, &s->snapshot->rest);
+    job_start(s->loop, &s->snapshot->job);
 }
 
 bool snapshot_progress(const struct store *s, struct snapshot_progress *out)

@@ -60,6 +60,7 @@ struct store {
     struct dict *held;         // of struct hold, by entry (hold.c); those of the snapshot too
     uint32_t *held_count;      // per database: entries that machines hold
     struct list *held_waiters; // per database; the last for all databases together
+    bool frozen;               // store_freeze
     struct list ready;         // waiters that will be told
     struct task wake;
 
@@ -134,6 +135,12 @@ void store_release(struct store *s, int db_index, struct entry *e);
 bool store_held(const struct store *s, int db_index);
 // Queues `w` until nothing is held in this database (-1: in any).
 void store_wait_held(struct store *s, int db_index, struct waiter *w);
+
+// While frozen every key counts as held (store_before_write, store_held), nothing expires actively
+// and nothing is offered for eviction: whatever would write waits. Reads go on. For those who need
+// the whole data set to stand still over many slices (DEBUG RELOAD).
+void store_freeze(struct store *s);
+void store_thaw(struct store *s);
 
 enum write_verdict { WRITE_NOW, WRITE_WAIT };
 // To be called for each key before a command changes it (also before the key is created).
