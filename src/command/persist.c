@@ -3,12 +3,12 @@
 
 #include "node/persist.h"
 
-void cmd_save(struct ctx *c)
+static void save(struct ctx *c)
 {
     persist_save_command(c);
 }
 
-void cmd_bgsave(struct ctx *c)
+static void bgsave(struct ctx *c)
 {
     bool schedule = c->argc == 2 && ctx_is(c, 1, "schedule");
     if (c->argc > 1 && !schedule) {
@@ -30,7 +30,16 @@ void cmd_bgsave(struct ctx *c)
         reply_error(c->reply, error.text);
 }
 
-void cmd_lastsave(struct ctx *c)
+static void lastsave(struct ctx *c)
 {
     reply_integer(c->reply, persist_last_save_s(c->node));
 }
+
+enum { SAVES = CMD_ADMIN | CMD_NOSCRIPT | CMD_NO_ASYNC_LOADING };
+
+const struct command commands_persist[] = {
+    {"save", save, 1, SAVES | CMD_NO_MULTI, .acl = NULL},
+    {"bgsave", bgsave, -1, SAVES, .acl = NULL},
+    {"lastsave", lastsave, 1, CMD_LOADING | CMD_STALE | CMD_FAST, .acl = "@admin @dangerous"},
+    {0},
+};

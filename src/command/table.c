@@ -1,6 +1,7 @@
 #include "command/table.h"
 
 const struct command *const command_families[] = {
+    commands_persist,
     commands_transaction,
     NULL,
 };

@@ -460,9 +460,10 @@ static void info_loading(struct node *n, struct buf *out)
     uint64_t total = n->loading_total_bytes;
     uint64_t elapsed_us = loop_now_us(n->loop) - n->loading_started_us;
     double percent = total ? (double)loaded / (double)total * 100 : 0;
-    int64_t eta_s = loaded && total > loaded ? (int64_t)((double)elapsed_us / 1e6 *
-                                                         (double)(total - loaded) / (double)loaded)
-                                             : 1;
+    int64_t eta_s =
+        loaded && total > loaded
+            ? (int64_t)((double)elapsed_us / 1e6 * (double)(total - loaded) / (double)loaded)
+            : 1;
     buf_printf(out,
                "loading_start_time:%" PRIi64 "\r\n"
                "loading_total_bytes:%" PRIu64 "\r\n"
@@ -479,9 +480,8 @@ void persist_info(struct node *n, struct buf *out)
     const struct persist *p = n->persist;
     struct snapshot_progress progress = {0};
     snapshot_progress(&n->store, &progress);
-    double percent = progress.keys_total
-                         ? (double)progress.keys_done / (double)progress.keys_total * 100
-                         : 0;
+    double percent =
+        progress.keys_total ? (double)progress.keys_done / (double)progress.keys_total * 100 : 0;
     int64_t running_s = p->save != NULL ? now_s(n) - p->save_began_s : -1;
     buf_printf(out,
                "loading:%d\r\nasync_loading:%d\r\n"

@@ -24,8 +24,7 @@ void persist_reload_command(struct ctx *c, bool no_save);
 void persist_flushed(struct node *n);
 
 // Saves before the end, first giving up whatever snapshot is under way. `done` comes later.
-void persist_save_for_exit(struct node *n,
-                           void (*done)(struct node *n, const struct error *error));
+void persist_save_for_exit(struct node *n, void (*done)(struct node *n, const struct error *error));
 
 // Fields for the head of any RDB this node makes, replication's among them. Returns how many.
 enum { PERSIST_AUX_MAX = 12 };

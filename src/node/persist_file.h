@@ -1,4 +1,5 @@
-// The dataset as a file: a snapshot written to it, and loaded from it, without waiting for the disk.
+// The dataset as a file: a snapshot written to it, and loaded from it, without waiting for the
+// disk.
 //
 // A save goes to `temp-<pid>.rdb` in the folder, is synced, renamed to its name, and the folder is
 // synced: at every instant the name stands for a whole old file or a whole new one. A save that

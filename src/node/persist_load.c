@@ -102,8 +102,8 @@ static void on_read(struct load_file *f)
 
 static void load_failed(struct load_file *f, int64_t result)
 {
-    static const char *const what[] = {[LOAD_STAT] = "find", [LOAD_OPEN] = "open",
-                                       [LOAD_READ] = "read", [LOAD_CLOSE] = "close"};
+    static const char *const what[] = {
+        [LOAD_STAT] = "find", [LOAD_OPEN] = "open", [LOAD_READ] = "read", [LOAD_CLOSE] = "close"};
     if (f->step == LOAD_STAT && result == -ENOENT) f->missing = true;
     if (!error_is(&f->error))
         error_set(&f->error, ERROR_IO, "cannot %s the RDB file %s: %s", what[f->step], f->path,
