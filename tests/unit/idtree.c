@@ -1,8 +1,8 @@
 // The tree of stream ids against a sorted array.
+#include "value/idtree.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "loop/loop_impl.h"
-#include "value/idtree.h"
 
 #include <criterion/criterion.h>
 
@@ -172,7 +172,8 @@ Test(stream_id, texts_are_read_and_written)
     char text[STREAM_ID_TEXT_BYTES];
     cr_assert(stream_id_parse(BYTES("12-34"), 0, &id) && id.ms == 12 && id.seq == 34);
     cr_assert(stream_id_parse(BYTES("12"), 9, &id) && id.ms == 12 && id.seq == 9);
-    const char *const bad[] = {"", "-", "+", "1-", "-1", "1-2-3", "a", "1-*", "18446744073709551616"};
+    const char *const bad[] = {
+        "", "-", "+", "1-", "-1", "1-2-3", "a", "1-*", "18446744073709551616"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_assert(!stream_id_parse(bytes_from_cstr(bad[i]), 0, &id), "%s", bad[i]);
     cr_assert(stream_id_parse_new(BYTES("5-*"), &id, &flag) && flag && id.ms == 5);
