@@ -102,6 +102,14 @@ struct config {
     int replica_announce_port; // 0: ours
     int min_replicas_to_write, min_replicas_max_lag_s;
     bool replica_ignore_maxmemory, replica_lazy_flush;
+    // What to do when a command of the stream fails ("panic": end the process).
+    enum {
+        PROPAGATION_IGNORE,
+        PROPAGATION_PANIC,
+        PROPAGATION_PANIC_ON_REPLICAS
+    } propagation_error_behavior;
+    int appendfsync; // kept for CONFIG; there is no append-only log
+    bool no_appendfsync_on_rewrite;
 
     // migration, ours
     int64_t migrate_window_bytes; // migrate-window: payload in flight per link
@@ -120,5 +128,14 @@ bool config_set_initial(struct config *c, struct bytes name, int argc, const str
                         struct error *error);
 // Reads a configuration file and then the command line's options, in that order.
 bool config_load(struct config *c, const char *path, int argc, char **argv, struct error *error);
+// CONFIG SET of pairs, all or none: sets, then applies; on failure everything is as before.
+// *failed is the index of the pair at fault, or -1.
+bool config_set(struct node *n, int pairs, const struct bytes *names, const struct bytes *values,
+                int *failed, struct error *error);
+// Calls `show` for each directive (and alias) whose name matches the glob.
+void config_match(const struct config *c, struct bytes pattern,
+                  void (*show)(void *arg, const char *name, struct bytes value), void *arg);
+// The text of the configuration file, rewritten to today's values.
+void config_rewritten(const struct config *c, struct bytes old_text, struct buf *out);
 
 #endif

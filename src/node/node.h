@@ -50,6 +50,7 @@ struct node {
     uint64_t started_us;
     int64_t started_unix_ms;
     bool stopping;
+    int exit_status; // of the program, once the loop has been left
 
     const struct command *const *families; // tables, each ended by a row without a name; NULL ends
     struct dict *command_index;            // by name, of struct command_slot (ctx_impl.h)

@@ -1,0 +1,81 @@
+// What a change of a directive sets in motion.
+#include "node/config_table.h"
+#include "node/ctx_impl.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+bool apply_listen(struct node *n, struct error *error)
+{
+    if (!apply_tls(n, error)) return false;
+    return node_listen(n, error);
+}
+
+// A bad file or value leaves the old context in service.
+bool apply_tls(struct node *n, struct error *error)
+{
+    const struct config *c = &n->config;
+    bool wanted = c->tls_port != 0 || c->tls_replication || c->tls_cluster ||
+                  c->tls.cert_file != NULL || c->tls.ca_cert_file != NULL;
+    if (!wanted) return true;
+    struct tls_context *fresh = tls_context_new(&c->tls, error);
+    if (fresh == NULL) return error_context(error, "Unable to update TLS configuration");
+    tls_context_unref(n->tls);
+    n->tls = fresh;
+    if (n->set_tls != NULL) n->set_tls(n->network, fresh);
+    return true;
+}
+
+bool apply_log(struct node *n, struct error *error)
+{
+    (void)error;
+    n->log.level = n->config.loglevel;
+    return true;
+}
+
+bool apply_memory(struct node *n, struct error *error)
+{
+    (void)error;
+    enum maxmemory_policy p = n->config.maxmemory_policy;
+    n->store.lfu = p == POLICY_ALLKEYS_LFU || p == POLICY_VOLATILE_LFU;
+    n->store.lru = p == POLICY_ALLKEYS_LRU || p == POLICY_VOLATILE_LRU;
+    n->store.lfu_log_factor = (uint32_t)n->config.lfu_log_factor;
+    n->store.lfu_decay_minutes = (uint32_t)n->config.lfu_decay_time_min;
+    return true;
+}
+
+// Clients that are in stay in; without a password everybody is.
+bool apply_password(struct node *n, struct error *error)
+{
+    (void)error;
+    if (n->config.requirepass[0] != '\0') return true;
+    list_each(at, &n->clients)
+    {
+        struct client *c = list_entry(at, struct client, link);
+        c->flags |= CLIENT_AUTHENTICATED;
+        c->parser.authenticated = true;
+    }
+    return true;
+}
+
+bool apply_delays(struct node *n, struct error *error)
+{
+    (void)error;
+    int64_t us = n->config.rdb_key_save_delay_us;
+    snapshot_set_key_delay(&n->store, us > 0 ? (uint32_t)us : 0);
+    return true;
+}
+
+// A rare call of an operator on a local folder: one system call, no data.
+bool apply_dir(struct node *n, struct error *error)
+{
+    if (chdir(n->config.dir) == 0) return true;
+    return error_set(error, ERROR_CONFIG, "Can't chdir to '%s': %s", n->config.dir,
+                     strerror(errno));
+}
+
+bool config_apply_all(struct node *n, struct error *error)
+{
+    return apply_log(n, error) && apply_tls(n, error) && apply_memory(n, error) &&
+           apply_delays(n, error);
+}
