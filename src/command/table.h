@@ -6,6 +6,7 @@
 #include "node/command.h"
 
 extern const struct command commands_persist[];
+extern const struct command commands_connection[];
 extern const struct command commands_transaction[];
 
 // All of them, NULL at the end: what a node is made with.
