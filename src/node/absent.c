@@ -123,32 +123,10 @@ WEAK void latency_note(struct node *n, const char *event, uint64_t ms)
 {
     (void)n, (void)event, (void)ms;
 }
-WEAK bool pause_applies(struct node *n, const struct client *c, const struct command *cmd, bool may,
-                        struct waiter *w)
-{
-    (void)n, (void)c, (void)cmd, (void)may, (void)w;
-    return false;
-}
-WEAK bool pause_expiry(const struct node *n)
-{
-    (void)n;
-    return false;
-}
-WEAK void pause_free(struct node *n)
-{
-    (void)n;
-}
 WEAK bool evict_to_limit(struct node *n)
 {
     (void)n;
     return true;
-}
-WEAK void node_shutdown(struct node *n, int flags)
-{
-    (void)flags;
-    n->stopping = true;
-    log_warning(&n->log, "wherry is now ready to exit, bye bye...");
-    loop_stop(n->loop);
 }
 WEAK void repl_restore(struct node *n, const struct loader_stats *loaded)
 {
@@ -172,4 +150,17 @@ WEAK bool apply_repl(struct node *n, struct error *error)
 {
     (void)n, (void)error;
     return true;
+}
+WEAK void repl_shutdown_begin(struct node *n)
+{
+    (void)n;
+}
+WEAK bool repl_shutdown_ready(const struct node *n)
+{
+    (void)n;
+    return true;
+}
+WEAK void repl_shutdown_log(struct node *n)
+{
+    (void)n;
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "node/ctx_impl.h"
 #include "node/notify.h"
+#include "node/shutdown.h"
 #include "store/expire.h"
 #include "value/dict.h"
 
@@ -237,6 +238,7 @@ void node_free(struct node *n)
     pubsub_free(n);
     slowlog_free(n);
     pause_free(n);
+    shutdown_free(n);
     multi_free(n);
     blocking_free(n);
     dispatch_free(n);

@@ -103,7 +103,8 @@ struct node {
     struct migration *migration; // migrate_node.c
     struct slowlog *slowlog;     // slowlog.c
     struct latency *latency;
-    struct pause *pause; // CLIENT PAUSE
+    struct shutdown *shutdown; // shutdown.c
+    struct pause *pause;       // CLIENT PAUSE
 };
 
 // Takes over `config` (moved out). `families` is command_families of command/table.h. The node
