@@ -104,6 +104,11 @@ void ctx_wrong_type(struct ctx *c);
 // counts hits and misses and touches the access clock.
 struct entry *ctx_find_read(struct ctx *c, struct bytes key);
 struct entry *ctx_find_write(struct ctx *c, struct bytes key);
+// As ctx_find_read, but looking is not using: the access clock stays (TTL, TYPE, EXISTS, OBJECT).
+struct entry *ctx_peek(struct ctx *c, struct bytes key);
+// For entries met by walking ctx_db(c) (KEYS, SCAN): true when its time has come. It is not there
+// then, and on a primary it was deleted with that.
+bool ctx_entry_gone(struct ctx *c, struct entry *e);
 // The same with a type: replies WRONGTYPE and returns false when it is another; else true with
 // *out NULL or the entry.
 bool ctx_find_read_type(struct ctx *c, struct bytes key, enum value_type type, struct entry **out);

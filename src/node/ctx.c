@@ -79,12 +79,16 @@ void ctx_wrong_type(struct ctx *c)
 // ---- keys ---------------------------------------------------------------------------------------
 
 // True when the key is to be treated as gone. A primary also deletes it; a replica waits for its
-// primary's DEL, whose stream sees every key as it is.
-static bool gone_by_time(struct ctx *c, struct entry *e)
+// primary's DEL, whose stream sees every key as it is. `write`: the key may be made anew, so what a
+// writable replica keeps of it must go.
+static bool gone_by_time(struct ctx *c, struct entry *e, bool write)
 {
     if (e->expire_ms == ENTRY_NO_EXPIRE || !entry_expired(e, c->node->call_unix_ms)) return false;
     if (c->client->flags & CLIENT_PRIMARY || c->node->loading) return false;
-    if (repl_is_replica(c->node)) return true;
+    if (repl_is_replica(c->node)) {
+        if (write && e->holds == 0) db_delete(&c->node->store, ctx_db(c), e);
+        return true;
+    }
     if (pause_expiry(c->node) || e->holds > 0) return true;
     struct str *key = str_from(entry_key(e));
     node_expire_key(c->node, c->db, str_view(key));
@@ -92,17 +96,20 @@ static bool gone_by_time(struct ctx *c, struct entry *e)
     return true;
 }
 
-static struct entry *find(struct ctx *c, struct bytes key)
+static struct entry *find(struct ctx *c, struct bytes key, bool write)
 {
     struct entry *e = db_find(ctx_db(c), key);
-    if (e == NULL || gone_by_time(c, e)) return NULL;
-    entry_touch(&c->node->store, e);
-    return e;
+    return e == NULL || gone_by_time(c, e, write) ? NULL : e;
 }
 
-struct entry *ctx_find_read(struct ctx *c, struct bytes key)
+bool ctx_entry_gone(struct ctx *c, struct entry *e)
 {
-    struct entry *e = find(c, key);
+    return gone_by_time(c, e, false);
+}
+
+struct entry *ctx_peek(struct ctx *c, struct bytes key)
+{
+    struct entry *e = find(c, key, false);
     if (e != NULL) {
         c->node->stats.keyspace_hits++;
         return e;
@@ -112,9 +119,18 @@ struct entry *ctx_find_read(struct ctx *c, struct bytes key)
     return NULL;
 }
 
+struct entry *ctx_find_read(struct ctx *c, struct bytes key)
+{
+    struct entry *e = ctx_peek(c, key);
+    if (e != NULL) entry_touch(&c->node->store, e);
+    return e;
+}
+
 struct entry *ctx_find_write(struct ctx *c, struct bytes key)
 {
-    return find(c, key);
+    struct entry *e = find(c, key, true);
+    if (e != NULL) entry_touch(&c->node->store, e);
+    return e;
 }
 
 bool ctx_find_read_type(struct ctx *c, struct bytes key, enum value_type type, struct entry **out)
@@ -142,7 +158,7 @@ struct entry *ctx_add(struct ctx *c, struct bytes key, const struct value *value
 
 struct entry *ctx_set(struct ctx *c, struct bytes key, const struct value *value, bool keep_ttl)
 {
-    struct entry *e = find(c, key);
+    struct entry *e = ctx_find_write(c, key);
     if (e == NULL) return ctx_add(c, key, value);
     db_replace_value(&c->node->store, ctx_db(c), e, value);
     if (!keep_ttl) db_set_expire(&c->node->store, ctx_db(c), e, ENTRY_NO_EXPIRE);
@@ -152,7 +168,7 @@ struct entry *ctx_set(struct ctx *c, struct bytes key, const struct value *value
 
 bool ctx_delete(struct ctx *c, struct bytes key)
 {
-    struct entry *e = find(c, key);
+    struct entry *e = find(c, key, true);
     if (e == NULL) return false;
     db_delete(&c->node->store, ctx_db(c), e);
     blocking_key_deleted(c->node, c->db, key);
