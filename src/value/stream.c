@@ -198,6 +198,7 @@ int64_t stream_distance(const struct stream *s, struct stream_id id)
 bool stream_has_tombstones_from(const struct stream *s, struct stream_id from)
 {
     if (s->length == 0 || stream_id_is_zero(s->max_deleted_id)) return false;
+    if (stream_id_compare(s->first_id, s->max_deleted_id) > 0) return false; // all behind
     return stream_id_compare(from, s->max_deleted_id) <= 0;
 }
 

@@ -102,7 +102,7 @@ void stream_group_set_id(struct stream_group *g, struct stream_id last_id, int64
     g->entries_read = entries_read;
 }
 
-bool stream_group_lag(const struct stream *s, const struct stream_group *g, uint64_t *lag)
+bool stream_group_lag(const struct stream *s, const struct stream_group *g, int64_t *lag)
 {
     *lag = 0;
     if (s->entries_added == 0) return true;
@@ -110,7 +110,7 @@ bool stream_group_lag(const struct stream *s, const struct stream_group *g, uint
     if (read == STREAM_UNKNOWN || stream_has_tombstones_from(s, g->last_id))
         read = stream_distance(s, g->last_id);
     if (read == STREAM_UNKNOWN) return false;
-    *lag = s->entries_added - (uint64_t)read;
+    *lag = (int64_t)s->entries_added - read;
     return true;
 }
 

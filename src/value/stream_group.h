@@ -52,7 +52,7 @@ struct stream_group *stream_group_detach(struct stream *s, struct bytes name);
 bool stream_group_free_step(struct stream_group *g, struct budget *budget);
 void stream_group_set_id(struct stream_group *g, struct stream_id last_id, int64_t entries_read);
 // XINFO's lag. False when it can't be told (a null reply).
-bool stream_group_lag(const struct stream *s, const struct stream_group *g, uint64_t *lag);
+bool stream_group_lag(const struct stream *s, const struct stream_group *g, int64_t *lag);
 
 // ---- consumers --------------------------------------------------------------------------------
 
