@@ -3,6 +3,7 @@ SHELL   := /bin/bash
 CC      ?= cc
 BUILD   ?= build
 MODE    ?= release
+TLS     ?= yes
 
 PACKAGES := libuv1-dev libssl-dev libhiredis-dev libjemalloc-dev liblzf-dev libcriterion-dev \
             pkg-config gcc clang-format graphviz redis-server redis-tools redis-sentinel \
@@ -18,11 +19,13 @@ CFLAGS_tsan    := -Wno-format-truncation -O1 -g -fsanitize=thread -fno-omit-fram
 LIBS_tsan      :=
 CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS_$(MODE)) -Isrc -MMD -MP $(EXTRA_CFLAGS)
 LDFLAGS := -pie -Wl,-z,relro,-z,now $(filter -fsanitize%,$(CFLAGS_$(MODE)))
-LIBS    := -luv -lssl -lcrypto -lhiredis -llzf -lm -lpthread $(LIBS_$(MODE))
-OUT     := $(BUILD)$(if $(filter-out release,$(MODE)),/$(MODE))
+LIBS    := -luv $(if $(filter no,$(TLS)),,-lssl) -lcrypto -lhiredis -llzf -lm -lpthread $(LIBS_$(MODE))
+OUT     := $(BUILD)$(if $(filter-out release,$(MODE)),/$(MODE))$(if $(filter no,$(TLS)),/no-tls)
 
 # Everything but the programs is one archive; tests and programs link what they use of it.
 LIB_SRC  := $(filter-out src/server/%,$(wildcard src/*/*.c))
+# TLS=no leaves OpenSSL's TLS out; conn/no_tls.c then says so to whoever asks for it.
+LIB_SRC  := $(filter-out $(if $(filter no,$(TLS)),src/conn/tls_%.c,src/conn/no_tls.c),$(LIB_SRC))
 LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o)
 SIM_SRC  := $(wildcard tests/sim/lib/*.c)
 SIM_OBJ  := $(SIM_SRC:%.c=$(OUT)/%.o)

