@@ -2,6 +2,7 @@
 
 const struct command *const command_families[] = {
     commands_persist,
+    commands_config,
     commands_connection,
     commands_transaction,
     NULL,

@@ -6,6 +6,7 @@
 #include "node/command.h"
 
 extern const struct command commands_persist[];
+extern const struct command commands_config[];
 extern const struct command commands_connection[];
 extern const struct command commands_transaction[];
 

@@ -34,6 +34,12 @@ void node_count_error(void *owner, const char *code, struct bytes text)
     stat->count++;
 }
 
+void node_reset_errors(struct node *n)
+{
+    dict_free(n->error_stats);
+    n->error_stats = dict_new(&error_stat_type, rng_next(&n->rng));
+}
+
 // ---- changes that reach beyond one call ---------------------------------------------------------
 
 bool node_is_replica(const struct node *n)

@@ -119,6 +119,7 @@ void node_shutdown(struct node *n, int flags);
 // ---- for parts of the node and for commands ---------------------------------------------------
 
 bool node_is_replica(const struct node *n);
+void node_reset_errors(struct node *n); // CONFIG RESETSTAT: errorstats
 // A whole database (-1: all) was emptied, swapped or replaced: WATCH and blocked clients are told.
 void node_db_changed(struct node *n, int db);
 // Sends a change that did not come from a command of a client (expiry, eviction, MIGRATE's DEL) to

@@ -1,0 +1,233 @@
+// CONFIG GET, SET, REWRITE, RESETSTAT.
+#include "base/mem.h"
+#include "base/text.h"
+#include "command/table.h"
+#include "node/ctx_impl.h"
+#include "value/dict.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+// ---- GET ----------------------------------------------------------------------------------------
+
+struct shown {
+    struct reply *reply;
+    size_t count;
+    struct ctx *c;
+    int pattern; // index of the argument that is being matched
+};
+
+// A name that an earlier pattern gave already is not repeated.
+static bool shown_before(const struct shown *s, const char *name)
+{
+    for (int i = 2; i < s->pattern; i++)
+        if (text_glob(ctx_arg(s->c, i), bytes_from_cstr(name), true)) return true;
+    return false;
+}
+
+static void show(void *arg, const char *name, struct bytes value)
+{
+    struct shown *s = arg;
+    if (shown_before(s, name)) return;
+    reply_bulk_cstr(s->reply, name);
+    reply_bulk(s->reply, value);
+    s->count++;
+}
+
+static void config_get(struct ctx *c)
+{
+    struct shown s = {.reply = c->reply, .c = c};
+    struct reply_deferred all;
+    reply_begin(c->reply, &all);
+    for (s.pattern = 2; s.pattern < c->argc; s.pattern++)
+        config_match(&c->node->config, ctx_arg(c, s.pattern), show, &s);
+    reply_end_map(c->reply, &all, s.count);
+}
+
+// ---- SET ----------------------------------------------------------------------------------------
+
+static void config_set_command(struct ctx *c)
+{
+    if (c->argc % 2 != 0) {
+        reply_error(c->reply, "wrong number of arguments for 'config|set' command");
+        return;
+    }
+    int pairs = (c->argc - 2) / 2, failed;
+    struct bytes *words = mem_alloc_array((size_t)pairs * 2, sizeof(*words));
+    for (int i = 0; i < pairs; i++) {
+        words[i] = ctx_arg(c, 2 + 2 * i);
+        words[pairs + i] = ctx_arg(c, 3 + 2 * i);
+    }
+    struct error error = ERROR_OK;
+    bool ok = config_set(c->node, pairs, words, words + pairs, &failed, &error);
+    if (ok)
+        reply_ok(c->reply);
+    else if (error.text[0] == '-')
+        reply_error(c->reply, error.text);
+    else if (failed >= 0 && strcmp(error.text, "unknown") == 0)
+        reply_errorf(c->reply, "Unknown option or number of arguments for CONFIG SET - '%.128s'",
+                     words[failed].data);
+    else
+        reply_errorf(c->reply, "CONFIG SET failed (possibly related to argument '%.128s') - %s",
+                     failed >= 0 ? words[failed].data : "?", error.text);
+    mem_free(words);
+}
+
+// ---- REWRITE ------------------------------------------------------------------------------------
+
+// The file is read, rewritten into a new one beside it, synced and renamed, all off the loop.
+struct rewrite {
+    struct suspension suspension;
+    struct node *node;
+    struct work work;
+    char *path;
+    struct buf old_text, new_text;
+    struct error error;
+    bool reading;
+};
+
+static void rewrite_gone(struct suspension *s)
+{
+    (void)s; // the file is finished all the same
+}
+
+static void read_old(struct rewrite *r)
+{
+    FILE *f = fopen(r->path, "rbe");
+    if (f == NULL) return; // a new file then
+    size_t got;
+    while ((got = fread(buf_reserve(&r->old_text, 8192), 1, 8192, f)) > 0)
+        buf_commit(&r->old_text, got);
+    fclose(f);
+}
+
+static void write_new(struct rewrite *r)
+{
+    char temp[4096];
+    snprintf(temp, sizeof(temp), "%s.%d.tmp", r->path, (int)getpid());
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    struct bytes left = buf_view(&r->new_text);
+    bool ok = fd >= 0;
+    while (ok && left.len > 0) {
+        ssize_t put = write(fd, left.data, left.len);
+        ok = put > 0;
+        if (ok) left = bytes_of(left.data + put, left.len - (size_t)put);
+    }
+    // On a worker thread: here waiting for the disk holds nobody up.
+    ok = ok && fdatasync(fd) == 0;
+    if (fd >= 0) close(fd);
+    if (ok && rename(temp, r->path) == 0) return;
+    unlink(temp);
+    error_set(&r->error, ERROR_IO, "Rewriting config file: can't write %s", r->path);
+}
+
+static void rewrite_work(struct work *w)
+{
+    struct rewrite *r = list_entry(w, struct rewrite, work);
+    if (r->reading)
+        read_old(r);
+    else
+        write_new(r);
+}
+
+static void rewrite_done(struct work *w)
+{
+    struct rewrite *r = list_entry(w, struct rewrite, work);
+    if (r->reading) {
+        r->reading = false;
+        config_rewritten(&r->node->config, buf_view(&r->old_text), &r->new_text);
+        loop_work(r->node->loop, &r->work);
+        return;
+    }
+    if (error_is(&r->error))
+        log_warning(&r->node->log, "CONFIG REWRITE failed: %s", r->error.text);
+    else
+        log_warning(&r->node->log, "CONFIG REWRITE executed with success.");
+    if (r->suspension.client != NULL) {
+        struct reply *reply = client_reply(r->suspension.client);
+        if (error_is(&r->error))
+            reply_error(reply, r->error.text);
+        else
+            reply_ok(reply);
+        client_resume(&r->suspension);
+    }
+    buf_free(&r->old_text);
+    buf_free(&r->new_text);
+    mem_free(r->path);
+    mem_free(r);
+}
+
+static void config_rewrite_command(struct ctx *c)
+{
+    const char *path = c->node->config.config_file;
+    if (path == NULL) {
+        reply_error(c->reply, "The server is running without a config file");
+        return;
+    }
+    struct rewrite *r = mem_new(struct rewrite);
+    r->node = c->node;
+    r->path = mem_alloc(strlen(path) + 1);
+    memcpy(r->path, path, strlen(path) + 1);
+    r->suspension.gone = rewrite_gone;
+    r->work.work = rewrite_work;
+    r->work.done = rewrite_done;
+    r->reading = true;
+    // Inside a transaction nobody can wait for it: it is on its way, and the log tells.
+    if (!ctx_suspend(c, &r->suspension)) reply_ok(c->reply);
+    loop_work(c->node->loop, &r->work);
+}
+
+// ---- RESETSTAT ----------------------------------------------------------------------------------
+
+static void config_resetstat(struct ctx *c)
+{
+    struct node *n = c->node;
+    uint64_t peak = n->stats.peak_memory;
+    n->stats = (struct node_stats){.peak_memory = peak};
+    struct dict_iter it;
+    dict_iter_begin(&it, n->command_index);
+    for (struct command_slot *slot; (slot = dict_iter_next(&it)) != NULL;)
+        slot->stats = (struct command_stats){0};
+    dict_iter_end(&it);
+    node_reset_errors(n);
+    loop_stats_reset(n->loop);
+    reply_ok(c->reply);
+}
+
+static void config_help(struct ctx *c)
+{
+    static const char *const lines[] = {
+        "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "GET <pattern>",
+        "    Return parameters matching the glob-like <pattern> and their values.",
+        "SET <directive> <value>",
+        "    Set the configuration <directive> to <value>.",
+        "RESETSTAT",
+        "    Reset statistics reported by the INFO command.",
+        "REWRITE",
+        "    Rewrite the configuration file.",
+        "HELP",
+        "    Print this help.",
+    };
+    size_t count = sizeof(lines) / sizeof(lines[0]);
+    reply_array(c->reply, count);
+    for (size_t i = 0; i < count; i++)
+        reply_status(c->reply, lines[i]);
+}
+
+enum { FLAGS = CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE };
+
+static const struct command config_children[] = {
+    {"get", config_get, -3, FLAGS, .acl = NULL},
+    {"set", config_set_command, -4, FLAGS, .acl = NULL},
+    {"rewrite", config_rewrite_command, 2, FLAGS, .acl = NULL},
+    {"resetstat", config_resetstat, 2, FLAGS, .acl = NULL},
+    {"help", config_help, 2, CMD_LOADING | CMD_STALE, .acl = NULL},
+    {0},
+};
+
+const struct command commands_config[] = {
+    {"config", NULL, -2, 0, .children = config_children},
+    {0},
+};
