@@ -5,5 +5,6 @@ const struct command *const command_families[] = {
     commands_config,
     commands_connection,
     commands_transaction,
+    commands_replication,
     NULL,
 };

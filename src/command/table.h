@@ -9,6 +9,7 @@ extern const struct command commands_persist[];
 extern const struct command commands_config[];
 extern const struct command commands_connection[];
 extern const struct command commands_transaction[];
+extern const struct command commands_replication[];
 
 // All of them, NULL at the end: what a node is made with.
 extern const struct command *const command_families[];

@@ -139,6 +139,8 @@ static const char *refusal_by_state(struct node *n, struct client *c, const stru
     bool replica = repl_is_replica(n);
     if (n->config.maxmemory > 0 && !from_primary && (flags & CMD_DENYOOM) && !evict_to_limit(n))
         return "-OOM command not allowed when used memory > 'maxmemory'.";
+    if ((c->flags & CLIENT_REPLICA) && (flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE)))
+        return "Replica can't interact with the keyspace";
     if (writes && !replica && persist_writes_refused(n))
         return "-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to "
                "persist to disk. Commands that may modify the data set are disabled, because this "

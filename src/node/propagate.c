@@ -56,7 +56,7 @@ void propagate_flush(struct node *n)
 {
     int count = n->propagate_count;
     if (count == 0) return;
-    if (count > 1) repl_feed_multi_begin(n);
+    if (count > 1) repl_feed_multi_begin(n, n->propagate[0].db);
     for (int i = 0; i < count; i++)
         feed(n, &n->propagate[i]);
     if (count > 1) repl_feed_multi_end(n);

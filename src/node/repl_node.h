@@ -25,7 +25,7 @@ void repl_start(struct node *n);
 // SELECT. A SELECT goes first when the database changed.
 void repl_feed(struct node *n, int db, int argc, const struct bytes *argv);
 // Around the commands of one EXEC, or of a call that propagates more than one.
-void repl_feed_multi_begin(struct node *n);
+void repl_feed_multi_begin(struct node *n, int db); // of the first of them
 void repl_feed_multi_end(struct node *n);
 // Somebody would read what is fed (a backlog or replicas exist, and this is a primary).
 bool repl_feeding(const struct node *n);
