@@ -4,6 +4,7 @@ const struct command *const command_families[] = {
     commands_persist,
     commands_config,
     commands_connection,
+    commands_debug,
     commands_transaction,
     commands_replication,
     NULL,

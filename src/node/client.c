@@ -16,6 +16,12 @@ enum {
 static const uint32_t waits =
     CLIENT_BLOCKED | CLIENT_PARKED | CLIENT_SUSPENDED | CLIENT_CLOSE_AFTER_REPLY | CLIENT_CLOSING;
 
+// DEBUG SLEEP holds everybody up.
+static bool client_waits(const struct client *c)
+{
+    return (c->flags & waits) != 0 || deadline_armed(&c->node->thaw);
+}
+
 static void on_process(struct task *task);
 
 struct client *client_new(struct node *n)
@@ -57,7 +63,7 @@ static void on_bytes(struct conn *conn, void *owner, struct bytes input)
     if (c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) return;
     c->node->stats.net_input_bytes += input.len;
     c->active_us = loop_now_us(c->node->loop);
-    if (buf_len(&c->input) == 0 && !(c->flags & waits)) client_parse(c, &input);
+    if (buf_len(&c->input) == 0 && !client_waits(c)) client_parse(c, &input);
     if (c->flags & CLIENT_REPLICA) repl_client_input(c);
     if (input.len == 0 || (c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY))) return;
     buf_append_bytes(&c->input, input);
@@ -163,7 +169,7 @@ static void protocol_error(struct client *c, const struct error *error)
 void client_parse(struct client *c, struct bytes *input)
 {
     struct error error;
-    while (!(c->flags & waits)) {
+    while (!client_waits(c)) {
         switch (request_parse(&c->parser, input, &error)) {
         case REQUEST_NEED_MORE:
             return;
@@ -196,8 +202,8 @@ void client_ran(struct client *c)
 
 void client_process(struct client *c)
 {
-    if (c->flags & waits) return;
-    while (buf_len(&c->input) > 0 && !(c->flags & waits)) {
+    if (client_waits(c)) return;
+    while (buf_len(&c->input) > 0 && !client_waits(c)) {
         struct bytes input = buf_view(&c->input);
         size_t before = input.len;
         client_parse(c, &input);
@@ -247,17 +253,19 @@ struct client *client_new_primary(struct node *n)
     c->parser.primary = true;
     c->parser.want_stream = client_wants_stream;
     c->reply.out = NULL;
+    n->primary_link = c;
     return c;
 }
 
 void client_feed(struct client *c, struct bytes input)
 {
-    if (buf_len(&c->input) == 0 && !(c->flags & waits)) client_parse(c, &input);
+    if (buf_len(&c->input) == 0 && !client_waits(c)) client_parse(c, &input);
     if (input.len) buf_append_bytes(&c->input, input);
 }
 
 void client_free_primary(struct client *c)
 {
+    if (c->node->primary_link == c) c->node->primary_link = NULL;
     client_free(c);
 }
 

@@ -341,8 +341,7 @@ void dispatch_request(struct client *c, struct request *r)
     uint32_t flags = cmd->flags;
     bool exec = strcmp(slot->name, "exec") == 0;
     if (exec) flags |= multi_flags(c);
-    if (!(c->flags & CLIENT_PRIMARY) &&
-        pause_applies(n, c, cmd, (flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0, &c->waiter)) {
+    if (pause_applies(n, c, cmd, (flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0, &c->waiter)) {
         park(c, r);
         return;
     }

@@ -168,6 +168,22 @@ static void on_cron(struct deadline *d)
                  loop_now_us(n->loop) + 1000000 / (uint64_t)(n->config.hz > 0 ? n->config.hz : 10));
 }
 
+// ---- DEBUG SLEEP
+// ---------------------------------------------------------------------------------
+
+static void on_thaw(struct deadline *d)
+{
+    struct node *n = list_entry(d, struct node, thaw);
+    list_each_safe(at, &n->clients) client_process_soon(list_entry(at, struct client, link));
+    if (n->primary_link != NULL) client_process_soon(n->primary_link);
+}
+
+void node_freeze(struct node *n, uint64_t us)
+{
+    n->thaw.fire = on_thaw;
+    deadline_arm(n->loop, &n->thaw, loop_now_us(n->loop) + us);
+}
+
 // ---- life ---------------------------------------------------------------------------------------
 
 struct node *node_new(struct loop *loop, struct network *network, struct config *config,
@@ -229,6 +245,7 @@ static void abandon(struct conn *conn)
 void node_free(struct node *n)
 {
     deadline_cancel(n->loop, &n->cron);
+    deadline_cancel(n->loop, &n->thaw);
     job_stop(n->loop, &n->expire_job);
     node_unlisten(n);
     list_each_safe(at, &n->clients)

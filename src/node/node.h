@@ -50,7 +50,9 @@ struct node {
     uint64_t started_us;
     int64_t started_unix_ms;
     bool stopping;
-    int exit_status; // of the program, once the loop has been left
+    bool skip_dump_checksum; // DEBUG SET-SKIP-CHECKSUM-VALIDATION
+    struct deadline thaw;    // DEBUG SLEEP: armed while no client's command runs
+    int exit_status;         // of the program, once the loop has been left
 
     const struct command *const *families; // tables, each ended by a row without a name; NULL ends
     struct dict *command_index;            // by name, of struct command_slot (ctx_impl.h)
@@ -58,6 +60,7 @@ struct node {
 
     struct list clients;
     int client_count;
+    struct client *primary_link; // applies our primary's stream, or NULL
     uint64_t next_client_id;
     struct list to_flush; // clients with output to send
     struct before_wait flush_hook;
@@ -113,6 +116,8 @@ struct node *node_new(struct loop *loop, struct network *network, struct config 
                       const struct command *const *families, uint64_t seed);
 bool node_start(struct node *n, struct error *error); // opens listeners, starts loading
 void node_free(struct node *n);
+// DEBUG SLEEP: no command of a client or of the primary's stream runs for so long; the loop does.
+void node_freeze(struct node *n, uint64_t us);
 // Clean end: saves if configured, waits for replicas if asked; calls `done` and leaves the loop.
 void node_shutdown(struct node *n, int flags);
 

@@ -100,7 +100,9 @@ bool pause_applies(struct node *n, const struct client *c, const struct command 
 {
     (void)cmd;
     enum pause_extent extent = pause_extent(n);
-    if (extent == PAUSE_NOTHING || (c->flags & (CLIENT_REPLICA | CLIENT_PRIMARY))) return false;
+    if (extent == PAUSE_NOTHING || (c->flags & CLIENT_REPLICA)) return false;
+    if ((c->flags & CLIENT_PRIMARY) && n->pause->extent[PAUSE_DIGEST] == PAUSE_NOTHING)
+        return false;
     if (extent == PAUSE_WRITES && !may_replicate) return false;
     list_push_back(&n->pause->waiting, &w->link);
     return true;

@@ -1,12 +1,13 @@
 // Pausing clients: their commands wait, they notice nothing else. CLIENT PAUSE, a FAILOVER that
 // lets its target catch up, and a shutdown that lets replicas do so, each for itself; the
-// strictest counts. Meanwhile nothing expires and nothing is evicted.
+// strictest counts; a digest of the dataset holds up even the primary's stream. Meanwhile nothing
+// expires and nothing is evicted.
 #ifndef WHERRY_NODE_PAUSE_H
 #define WHERRY_NODE_PAUSE_H
 
 #include "node/node.h"
 
-enum pause_reason { PAUSE_COMMAND, PAUSE_FAILOVER, PAUSE_SHUTDOWN, PAUSE_REASONS };
+enum pause_reason { PAUSE_COMMAND, PAUSE_FAILOVER, PAUSE_SHUTDOWN, PAUSE_DIGEST, PAUSE_REASONS };
 enum pause_extent { PAUSE_NOTHING, PAUSE_WRITES, PAUSE_ALL };
 
 // Until `until_us` on the loop's clock; UINT64_MAX: until pause_end.
