@@ -110,6 +110,7 @@ static void write_close_notify(struct tls_conn *t)
 
 static int step_handshake(struct tls_conn *t)
 {
+    if (error_is(&t->why)) return CLOSING; // it was made for nothing: see tls_client
     ERR_clear_error();
     int result = SSL_do_handshake(t->ssl);
     if (result == 1) return OPEN;
@@ -525,10 +526,10 @@ struct conn *tls_client(struct tls_context *context, struct conn *lower, const c
         X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
         snprintf(t->expected_name, sizeof(t->expected_name), "%s", verify_name);
         X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        if (is_address(verify_name))
-            X509_VERIFY_PARAM_set1_ip_asc(param, verify_name);
-        else
-            X509_VERIFY_PARAM_set1_host(param, verify_name, 0);
+        bool named = is_address(verify_name) ? X509_VERIFY_PARAM_set1_ip_asc(param, verify_name)
+                                             : X509_VERIFY_PARAM_set1_host(param, verify_name, 0);
+        // A name that could not be checked must not pass for one that was.
+        if (!named) error_set(&t->why, ERROR_TLS, "'%s' is no name to check", t->expected_name);
     }
     return start(t);
 }
