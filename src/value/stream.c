@@ -223,24 +223,34 @@ bool stream_nodes_next(struct idtree_iter *it, struct stream_id *master_id, stru
 }
 
 // While nodes come in, s->last_id is the last id there is and s->length what they hold.
-bool stream_append_node(struct stream *s, struct stream_id master_id, unsigned char *bytes,
-                        size_t len, struct error *error)
+bool stream_append_checked(struct stream *s, const struct stream_node_check *check,
+                           unsigned char *bytes, struct error *error)
 {
-    struct stream_node_facts facts;
-    if (!stream_node_validate(bytes, len, master_id, &facts)) {
-        mem_free(bytes);
-        return error_set(error, ERROR_CORRUPT, "stream node is malformed");
-    }
+    struct stream_id master_id = check->master_id;
     bool first = idtree_count(s->nodes) == 0;
     if (!first && stream_id_compare(master_id, s->last_id) <= 0) {
         mem_free(bytes);
         return error_set(error, ERROR_CORRUPT, "stream nodes are out of order or come twice");
     }
-    idtree_insert(s->nodes, master_id, bytes);
-    s->node_bytes += len;
-    s->length += facts.live;
-    s->last_id = facts.last_id;
+    if (!idtree_insert(s->nodes, master_id, bytes)) {
+        mem_free(bytes);
+        return error_set(error, ERROR_CORRUPT, "a stream node comes twice");
+    }
+    s->node_bytes += listpack_bytes(bytes);
+    s->length += check->seen.live;
+    s->last_id = check->seen.last_id;
     return true;
+}
+
+bool stream_append_node(struct stream *s, struct stream_id master_id, unsigned char *bytes,
+                        size_t len, struct error *error)
+{
+    struct stream_node_check check;
+    stream_node_check_begin(&check, bytes_of(bytes, len), master_id);
+    if (stream_node_check_step(&check, NULL) == STREAM_CHECK_GOOD)
+        return stream_append_checked(s, &check, bytes, error);
+    mem_free(bytes);
+    return error_set(error, ERROR_CORRUPT, "stream node is malformed");
 }
 
 bool stream_set_meta(struct stream *s, const struct stream_meta *meta, struct error *error)

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "value/idtree.h"
+#include "value/listpack.h"
 #include "value/value.h"
 
 enum stream_flag { STREAM_DELETED = 1, STREAM_SAME_FIELDS = 2 };
@@ -138,6 +139,30 @@ bool stream_node_validate(const unsigned char *bytes, size_t len, struct stream_
 // there. Adds to nothing else: finish with stream_set_meta.
 bool stream_append_node(struct stream *s, struct stream_id master_id, unsigned char *bytes,
                         size_t len, struct error *error) __attribute__((warn_unused_result));
+
+// The same in pieces, for long nodes: begin, step until the result is not MORE, then append what
+// was found good. The bytes must stay where they are meanwhile; they are the caller's until
+// appended.
+enum stream_check_result { STREAM_CHECK_MORE, STREAM_CHECK_GOOD, STREAM_CHECK_BAD };
+struct stream_node_check {
+    struct listpack_reader reader;
+    struct stream_id master_id, id;
+    int state; // stream_check.c
+    bool same_fields, entry_deleted, bad;
+    uint64_t master_fields, left, elements; // left: to pass over; elements: of this entry so far
+    uint64_t told_live, told_deleted;
+    struct stream_node_facts seen;
+};
+void stream_node_check_begin(struct stream_node_check *check, struct bytes bytes,
+                             struct stream_id master_id);
+// A NULL budget has no end.
+enum stream_check_result stream_node_check_step(struct stream_node_check *check,
+                                                struct budget *budget);
+// As stream_append_node. `bytes` are those that were checked.
+bool stream_append_checked(struct stream *s, const struct stream_node_check *check,
+                           unsigned char *bytes, struct error *error)
+    __attribute__((warn_unused_result));
+
 // What follows the nodes in an RDB file. Refused when `length` is not what the nodes hold.
 struct stream_meta {
     uint64_t length;

@@ -105,6 +105,20 @@ static unsigned char *append_entry(unsigned char *node, struct stream_id master_
     return listpack_append_number(node, (int64_t)elements);
 }
 
+// The last node that begins before `id`, or NULL. Nodes that begin later hold only tombstones, left
+// by XTRIM MINID with the stream then set back by XSETID: they go, as ids must ascend.
+static unsigned char *last_node(struct stream *s, struct stream_id id, struct stream_id *master_id)
+{
+    for (;;) {
+        struct idtree_iter it;
+        void *node;
+        idtree_seek_last(&it, s->nodes);
+        if (!idtree_prev(&it, master_id, &node)) return NULL;
+        if (stream_id_compare(*master_id, id) < 0) return node;
+        drop_node(s, *master_id);
+    }
+}
+
 enum stream_add_result stream_add(struct stream *s, const struct value_limits *limits,
                                   enum stream_id_kind kind, struct stream_id *id, int64_t now_ms,
                                   const struct bytes *pairs, uint64_t field_count)
@@ -116,11 +130,8 @@ enum stream_add_result stream_add(struct stream *s, const struct value_limits *l
         payload += pairs[i].len;
     if (payload > STREAM_NODE_MAX_BYTES) return STREAM_ADD_TOO_LARGE;
 
-    struct idtree_iter it;
-    void *last = NULL;
-    idtree_seek_last(&it, s->nodes);
-    if (idtree_prev(&it, &master_id, &last) && !node_has_room(last, limits, payload)) last = NULL;
-    unsigned char *node = last;
+    unsigned char *node = last_node(s, chosen, &master_id);
+    if (node && !node_has_room(node, limits, payload)) node = NULL;
     size_t old_bytes = node ? listpack_bytes(node) : 0;
     if (node == NULL) {
         master_id = chosen;

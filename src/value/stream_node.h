@@ -1,5 +1,5 @@
 // Inside of streams: reading the parts of a node. For stream*.c alone; the layout is in stream.h.
-// Everything here but stream_node_validate trusts the node.
+// Everything here trusts the node; stream_check.c is what makes it trustworthy.
 #ifndef WHERRY_VALUE_STREAM_NODE_H
 #define WHERRY_VALUE_STREAM_NODE_H
 

@@ -304,3 +304,21 @@ Test(stream, goes_on_after_being_set_back_behind_deleted_entries)
     cr_assert(stream_node_validate((const unsigned char *)bytes.data, bytes.len, master_id, NULL));
     stream_free_all(s);
 }
+
+Test(stream, goes_on_after_being_set_back_behind_a_node_of_tombstones)
+{
+    struct value_limits limits = {.stream_node_max_entries = 100};
+    struct stream *s = numbered(7, 100);
+    cr_assert(stream_delete(s, (struct stream_id){7, 0}));
+    cr_assert_eq(stream_trim_before(s, (struct stream_id){7, 0}, false, 0), 6);
+    cr_assert(stream_length(s) == 0 && stream_node_count(s) == 1);
+    s->last_id = STREAM_ID_MIN; // XSETID
+    struct stream_id id = {1, 0}, edge;
+    struct bytes pair[2] = {BYTES("f"), BYTES("v")};
+    cr_assert_eq(stream_add(s, &limits, STREAM_ID_GIVEN, &id, 0, pair, 1), STREAM_ADDED);
+    cr_assert_eq(stream_node_count(s), 1);
+    cr_assert(stream_edge_id(s, false, &edge) && edge.ms == 1);
+    cr_assert(stream_delete(s, id));
+    cr_assert_eq(s->node_bytes, 0);
+    stream_free_all(s);
+}

@@ -1,7 +1,7 @@
 // Stream nodes from outside: every single-bit change and every truncation of good ones is refused,
 // or is a node that can be walked, trimmed and freed without harm.
 #include "base/mem.h"
-#include "base/rng.h"
+#include "loop/loop_impl.h"
 #include "value/listpack.h"
 #include "value/stream.h"
 
@@ -144,6 +144,36 @@ Test(stream_node, nodes_out_of_order_or_twice_are_refused)
     cr_assert(stream_append_node(t, after, listpack_from(node), node.len, &error));
     cr_assert_eq(stream_node_count(t), 2);
     cr_assert_eq(t->length, 22);
+    stream_free_all(t);
+    stream_free_all(s);
+}
+
+Test(stream_node, is_checked_in_pieces)
+{
+    struct stream *s = sample(), *t = stream_new();
+    struct bytes node = node_of(s);
+    unsigned char *copy = listpack_from(node);
+    struct stream_node_check check;
+    struct loop loop = {0};
+    stream_node_check_begin(&check, listpack_view(copy), MASTER);
+    int steps = 0;
+    enum stream_check_result result = STREAM_CHECK_MORE;
+    for (; result == STREAM_CHECK_MORE; steps++) {
+        struct budget budget = {.loop = &loop, .units = 3};
+        result = stream_node_check_step(&check, &budget);
+    }
+    cr_assert_eq(result, STREAM_CHECK_GOOD);
+    cr_assert_gt(steps, 10);
+    struct error error;
+    cr_assert(stream_append_checked(t, &check, copy, &error));
+    cr_assert_eq(t->length, 11);
+
+    stream_node_check_begin(&check, bytes_of(node.data, node.len - 1), MASTER);
+    for (result = STREAM_CHECK_MORE; result == STREAM_CHECK_MORE;) {
+        struct budget budget = {.loop = &loop, .units = 3};
+        result = stream_node_check_step(&check, &budget);
+    }
+    cr_assert_eq(result, STREAM_CHECK_BAD);
     stream_free_all(t);
     stream_free_all(s);
 }
