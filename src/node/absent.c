@@ -68,3 +68,33 @@ WEAK bool evict_to_limit(struct node *n)
     (void)n;
     return true;
 }
+WEAK int pubsub_channel_count(const struct node *n)
+{
+    (void)n;
+    return 0;
+}
+WEAK int pubsub_pattern_count(const struct node *n)
+{
+    (void)n;
+    return 0;
+}
+WEAK int migrate_cached_links(const struct node *n)
+{
+    (void)n;
+    return 0;
+}
+WEAK void migrate_info(struct node *n, struct buf *out)
+{
+    (void)n, (void)out;
+}
+WEAK size_t repl_memory(const struct node *n, size_t *beyond)
+{
+    (void)n;
+    *beyond = 0;
+    return 0;
+}
+WEAK void repl_info(struct node *n, struct buf *out)
+{
+    (void)n;
+    buf_append_cstr(out, "# Replication\r\nrole:master\r\n");
+}

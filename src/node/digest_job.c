@@ -50,8 +50,7 @@ static void begin_key(struct digest_job *d, struct entry *e)
 
 static void end_key(struct digest_job *d)
 {
-    for (int i = 0; i < DIGEST_BYTES; i++)
-        d->total.bytes[i] ^= d->value.digest.bytes[i];
+    digest_xor(&d->total, bytes_of(d->value.digest.bytes, DIGEST_BYTES));
     store_release(&d->node->store, d->db, d->held);
     d->held = NULL;
 }

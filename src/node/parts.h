@@ -13,6 +13,8 @@ void pubsub_free(struct node *n);
 void pubsub_client_gone(struct client *c); // drops its subscriptions
 // Delivers to subscribers of the channel and of matching patterns; returns how many.
 int pubsub_publish(struct node *n, struct bytes channel, struct bytes message);
+int pubsub_channel_count(const struct node *n);
+int pubsub_pattern_count(const struct node *n);
 
 // ---- persist.c ----------------------------------------------------------------------------------
 void persist_init(struct node *n);
@@ -31,7 +33,8 @@ void migrate_free(struct node *n);
 bool restore_wants_stream(struct client *c, const struct request *so_far, int index, uint64_t len);
 void restore_stream_chunk(struct client *c, const struct request_stream *piece);
 void restore_stream_free(struct client *c); // the client goes, or the command has run
-void migrate_info(struct node *n, struct buf *out);
+int migrate_cached_links(const struct node *n);
+void migrate_info(struct node *n, struct buf *out); // fields of "# Migrate"
 
 // ---- slowlog.c, monitor.c, latency.c, pause.c, evict.c
 // --------------------------------------------
