@@ -132,7 +132,9 @@ static bool perform(struct peer *p, const struct peer_step *s)
     case PEER_CLOSE:
         return peer_close(p), true;
     case PEER_CUT:
-        return sim_cut(p->conn), true;
+        // Under a conn over TLS is the wire that the node made last.
+        return sim_cut(strcmp(conn_type(p->conn), "sim") == 0 ? p->conn : sim_last_conn(p->node)),
+               true;
     case PEER_PAUSE:
         return conn_pause(p->conn), true;
     case PEER_RESUME:
@@ -236,23 +238,47 @@ static struct peer *new_peer(struct sim_node *node, const struct peer_step *step
     return p;
 }
 
-struct peer *peer_listen(struct sim_node *node, int port, const struct peer_step *steps)
+static struct peer *listening(struct sim_node *node, int port, bool tls,
+                              const struct peer_step *steps)
 {
     struct peer *p = new_peer(node, steps);
     struct listen_options options = {
-        .address = "*", .port = port, .accepted = on_accepted, .owner = p};
+        .address = "*", .port = port, .tls = tls, .accepted = on_accepted, .owner = p};
     struct network *net = sim_network(node);
     p->listener = net->listen(net, &options, NULL);
+    return p;
+}
+
+struct peer *peer_listen(struct sim_node *node, int port, const struct peer_step *steps)
+{
+    return listening(node, port, false, steps);
+}
+
+struct peer *peer_listen_tls(struct sim_node *node, int port, const struct peer_step *steps)
+{
+    return listening(node, port, true, steps);
+}
+
+static struct peer *connecting(struct sim_node *node, const struct conn_target *target,
+                               const struct peer_step *steps)
+{
+    struct peer *p = new_peer(node, steps);
+    p->conn = net_connect(sim_network(node), target, &events, p);
     return p;
 }
 
 struct peer *peer_connect(struct sim_node *node, const char *host, int port,
                           const struct peer_step *steps)
 {
-    struct peer *p = new_peer(node, steps);
-    struct conn_target target = {.host = host, .port = port};
-    p->conn = net_connect(sim_network(node), &target, &events, p);
-    return p;
+    return connecting(node, &(struct conn_target){.host = host, .port = port}, steps);
+}
+
+struct peer *peer_connect_tls(struct sim_node *node, const char *host, int port,
+                              const char *verify_name, const struct peer_step *steps)
+{
+    struct conn_target target = {
+        .host = host, .port = port, .tls = true, .verify_name = verify_name};
+    return connecting(node, &target, steps);
 }
 
 void peer_free(struct peer *p)

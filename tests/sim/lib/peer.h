@@ -120,6 +120,10 @@ struct peer {
 struct peer *peer_listen(struct sim_node *node, int port, const struct peer_step *steps);
 struct peer *peer_connect(struct sim_node *node, const char *host, int port,
                           const struct peer_step *steps);
+// The same over TLS, with the context that net_set_tls gave the node's network.
+struct peer *peer_listen_tls(struct sim_node *node, int port, const struct peer_step *steps);
+struct peer *peer_connect_tls(struct sim_node *node, const char *host, int port,
+                              const char *verify_name, const struct peer_step *steps);
 void peer_free(struct peer *p); // closes; needs no run of the world afterwards
 
 void peer_set_trace(struct peer *p, struct trace *trace);

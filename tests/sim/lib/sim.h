@@ -26,7 +26,7 @@ void sim_free(struct sim *sim);
 uint64_t sim_now_us(const struct sim *sim); // begins at SIM_BEGIN_US
 enum { SIM_BEGIN_US = 1000000000 };
 struct rng *sim_rng(struct sim *sim);
-void sim_set_log(struct sim *sim, struct log *log); // what the wires do, at debug level
+void sim_set_log(struct sim *sim, struct log *log); // crashes and partitions, at debug level
 
 // Runs the next event; false when there is none.
 bool sim_step(struct sim *sim);
