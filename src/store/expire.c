@@ -39,7 +39,7 @@ static void learn_ttl(struct db *db, const struct cycle *c)
     if (alive == 0) return;
     int64_t average = c->ttl_sum_ms / alive;
     if (db->avg_ttl_ms == 0) db->avg_ttl_ms = average;
-    db->avg_ttl_ms = db->avg_ttl_ms / 50 * 49 + average / 50;
+    db->avg_ttl_ms += (average - db->avg_ttl_ms) / 50;
 }
 
 bool store_expire_cycle(struct store *s, int db_index, int64_t now_ms, struct budget *budget,

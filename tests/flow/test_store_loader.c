@@ -3,10 +3,6 @@
 
 #include "rdb/encode.h"
 
-struct rdb_text {
-    struct buf out;
-};
-
 static void put_key(struct buf *out, const char *key, const char *value, int64_t expire_ms)
 {
     rdb_put_entry_head(out, expire_ms, -1, -1, RDB_STRING, bytes_from_cstr(key));
@@ -104,7 +100,7 @@ Test(store_loader, refusals_say_what_and_where)
     expect_refused(&rdb, "offset");
 
     buf_append_cstr(&rdb, "not an RDB at all");
-    expect_refused(&rdb, "offset 0");
+    expect_refused(&rdb, "does not begin with REDIS");
 }
 
 Test(store_loader, the_key_delay_takes_its_time_without_holding_the_loop)
@@ -123,8 +119,9 @@ Test(store_loader, the_key_delay_takes_its_time_without_holding_the_loop)
     uint64_t began = sim_now_us(w.sim);
     struct error error = load(&w, &rdb, &options, NULL);
     cr_expect_eq(error.class, ERROR_NONE, "%s", error.text);
-    cr_expect_geq(sim_now_us(w.sim) - began, 1000000);
-    cr_expect_leq(sim_now_us(w.sim) - began, 1200000);
+    // The keys of the last piece are loaded with the end of the file: there is no rest after them.
+    cr_expect_geq(sim_now_us(w.sim) - began, 900000);
+    cr_expect_leq(sim_now_us(w.sim) - began, 1100000);
     buf_free(&rdb);
     world_free(&w);
 }
