@@ -5,6 +5,18 @@
 
 #include "node/command.h"
 
+extern const struct command commands_bitfield[];
+extern const struct command commands_bitops[];
+extern const struct command commands_expire[];
+extern const struct command commands_hash[];
+extern const struct command commands_hash_walk[];
+extern const struct command commands_keys[];
+extern const struct command commands_keyspace[];
+extern const struct command commands_lcs[];
+extern const struct command commands_object[];
+extern const struct command commands_string[];
+extern const struct command commands_string_number[];
+extern const struct command commands_string_range[];
 extern const struct command commands_persist[];
 extern const struct command commands_config[];
 extern const struct command commands_connection[];

@@ -43,6 +43,7 @@ struct key_range {
 struct key_ref {
     int index; // in argv
     enum key_access access;
+    int other_db; // 0: of the client's database; else of this one, counted from 1 (COPY ... DB)
 };
 
 // Finds keys that no range can name (numkeys, STREAMS ...). Fills up to `max`, returns how many
@@ -106,6 +107,7 @@ struct entry *ctx_find_read(struct ctx *c, struct bytes key);
 struct entry *ctx_find_write(struct ctx *c, struct bytes key);
 // As ctx_find_read, but looking is not using: the access clock stays (TTL, TYPE, EXISTS, OBJECT).
 struct entry *ctx_peek(struct ctx *c, struct bytes key);
+struct entry *ctx_peek_silent(struct ctx *c, struct bytes key); // and no "keymiss" event
 // For entries met by walking ctx_db(c) (KEYS, SCAN): true when its time has come. It is not there
 // then, and on a primary it was deleted with that.
 bool ctx_entry_gone(struct ctx *c, struct entry *e);

@@ -107,16 +107,21 @@ bool ctx_entry_gone(struct ctx *c, struct entry *e)
     return gone_by_time(c, e, false);
 }
 
-struct entry *ctx_peek(struct ctx *c, struct bytes key)
+struct entry *ctx_peek_silent(struct ctx *c, struct bytes key)
 {
     struct entry *e = find(c, key, false);
-    if (e != NULL) {
+    if (e != NULL)
         c->node->stats.keyspace_hits++;
-        return e;
-    }
-    c->node->stats.keyspace_misses++;
-    ctx_notify(c, NOTIFY_KEY_MISS, "keymiss", key);
-    return NULL;
+    else
+        c->node->stats.keyspace_misses++;
+    return e;
+}
+
+struct entry *ctx_peek(struct ctx *c, struct bytes key)
+{
+    struct entry *e = ctx_peek_silent(c, key);
+    if (e == NULL) ctx_notify(c, NOTIFY_KEY_MISS, "keymiss", key);
+    return e;
 }
 
 struct entry *ctx_find_read(struct ctx *c, struct bytes key)

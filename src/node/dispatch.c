@@ -77,7 +77,7 @@ int command_keys(const struct command *cmd, int argc, struct str *const *argv, s
         if (range->first == 0) continue;
         int last = range->last < 0 ? argc + range->last : range->last;
         for (int at = range->first; at <= last && at < argc; at += range->step) {
-            if (count < max) out[count] = (struct key_ref){at, range->access};
+            if (count < max) out[count] = (struct key_ref){at, range->access, 0};
             count++;
         }
     }
@@ -104,9 +104,12 @@ bool dispatch_may_write(struct node *n, int db, const struct command *cmd, int a
         count = command_keys(cmd, argc, argv, keys, count);
     }
     bool may = true;
-    for (int i = 0; i < count && may; i++)
-        if (keys[i].access & KEY_WRITE)
-            may = store_before_write(&n->store, db, str_view(argv[keys[i].index]), w) == WRITE_NOW;
+    for (int i = 0; i < count && may; i++) {
+        if (!(keys[i].access & KEY_WRITE)) continue;
+        int in = keys[i].other_db > 0 ? keys[i].other_db - 1 : db;
+        if (in >= n->store.live->count) continue; // the command will refuse it
+        may = store_before_write(&n->store, in, str_view(argv[keys[i].index]), w) == WRITE_NOW;
+    }
     if (keys != few) mem_free(keys);
     return may;
 }
@@ -182,8 +185,11 @@ static bool refuse(struct client *c, struct command_slot *slot, const struct req
     }
     const struct command *cmd = slot->command;
     if (cmd->children != NULL && r->argc >= 2) {
+        char name[64] = "";
+        for (size_t i = 0; cmd->name[i] != '\0' && i + 1 < sizeof(name); i++)
+            name[i] = (char)toupper((unsigned char)cmd->name[i]);
         reply_errorf(&c->reply, "unknown subcommand '%.128s'. Try %s HELP.", r->argv[1]->data,
-                     cmd->name);
+                     name);
         return true;
     }
     if ((cmd->arity > 0 && r->argc != cmd->arity) || r->argc < -cmd->arity) {
