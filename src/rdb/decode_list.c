@@ -1,0 +1,121 @@
+// Lists: element by element; one ziplist; a quicklist of ziplists; a quicklist of listpacks and
+// plain elements.
+#include "base/mem.h"
+#include "rdb/value_decoder.h"
+#include "value/list.h"
+
+enum { LIST_COUNT, LIST_CONTAINER, LIST_BLOB, LIST_ENTRIES };
+
+static void begin(struct value_decoder *d)
+{
+    list_new(&d->value, d->options.limits);
+    d->has_value = true;
+}
+
+enum rdb_progress decode_list(struct value_decoder *d, struct rdb_reader *r)
+{
+    if (d->step == LIST_COUNT) {
+        RDB_TRY(reader_length(r, &d->left));
+        begin(d);
+        d->step = LIST_ENTRIES;
+    }
+    r->layout = READER_AS_STR;
+    while (d->left > 0) {
+        struct bytes element;
+        RDB_TRY(reader_string(r, &element));
+        list_add(&d->value, element);
+        d->left--;
+        if (!reader_work(r, decode_cost(element.len)) && d->left > 0) return RDB_BUDGET;
+    }
+    return RDB_DONE;
+}
+
+// Adds what the pack holds, one by one.
+static enum rdb_progress add_entries(struct value_decoder *d, struct rdb_reader *r)
+{
+    for (;;) {
+        struct listpack_entry entry;
+        enum pack_next next = pack_next(&d->pack, &entry);
+        if (next == PACK_END) return RDB_DONE;
+        if (next == PACK_CORRUPT) return decode_pack_corrupt(r, d->pack.kind);
+        struct bytes element = listpack_entry_text(entry, d->scratch[0]);
+        list_add(&d->value, element);
+        if (!reader_work(r, decode_cost(element.len))) return RDB_BUDGET;
+    }
+}
+
+enum rdb_progress decode_list_ziplist(struct value_decoder *d, struct rdb_reader *r)
+{
+    if (d->step == LIST_COUNT) {
+        RDB_TRY(decode_pack_begin(d, r, PACK_ZIPLIST));
+        begin(d);
+        d->step = LIST_ENTRIES;
+    }
+    return add_entries(d, r);
+}
+
+// The bytes of the string that was just read, from mem_alloc or mem_try.
+static unsigned char *own_block(struct rdb_reader *r, struct bytes text)
+{
+    char *block = reader_take_block(r);
+    if (block == NULL) {
+        block = mem_alloc(text.len + 1);
+        if (text.len > 0) memcpy(block, text.data, text.len);
+    }
+    return (unsigned char *)block;
+}
+
+static enum rdb_progress read_node(struct value_decoder *d, struct rdb_reader *r)
+{
+    struct quicklist *list = d->value.u.quicklist;
+    struct bytes blob;
+    if (d->container == QUICKLIST_PLAIN) {
+        r->layout = READER_AS_BLOCK;
+        RDB_TRY(reader_string(r, &blob));
+        quicklist_append_plain(list, own_block(r, blob), blob.len);
+        return RDB_DONE;
+    }
+    // A long listpack is either one long element or a great many: then it is taken apart.
+    r->layout = READER_AS_STR;
+    RDB_TRY(reader_string(r, &blob));
+    if (blob.len <= RDB_CLAIM_BYTES) {
+        if (!quicklist_append_packed(list, own_block(r, blob), blob.len))
+            return decode_pack_corrupt(r, PACK_LISTPACK);
+        return RDB_DONE;
+    }
+    kept_set(&d->first, r, blob);
+    if (!pack_begin(&d->pack, PACK_LISTPACK, kept_view(&d->first)))
+        return decode_pack_corrupt(r, PACK_LISTPACK);
+    d->step = LIST_ENTRIES;
+    return RDB_DONE;
+}
+
+enum rdb_progress decode_quicklist(struct value_decoder *d, struct rdb_reader *r)
+{
+    bool ziplists = d->type == RDB_LIST_QUICKLIST;
+    if (d->step == LIST_COUNT) {
+        RDB_TRY(reader_length(r, &d->left));
+        begin(d);
+        d->step = LIST_CONTAINER;
+    }
+    while (d->left > 0) {
+        if (d->step == LIST_CONTAINER && !ziplists) {
+            RDB_TRY(reader_length(r, &d->container));
+            if (d->container != QUICKLIST_PLAIN && d->container != QUICKLIST_PACKED)
+                return reader_refuse(r, ERROR_CORRUPT, "unknown kind of a list's node (%llu)",
+                                     (unsigned long long)d->container);
+        }
+        if (d->step == LIST_CONTAINER) d->step = LIST_BLOB;
+        if (d->step == LIST_BLOB && !ziplists) RDB_TRY(read_node(d, r));
+        if (d->step == LIST_BLOB && ziplists) {
+            RDB_TRY(decode_pack_begin(d, r, PACK_ZIPLIST));
+            d->step = LIST_ENTRIES;
+        }
+        if (d->step == LIST_ENTRIES) RDB_TRY(add_entries(d, r));
+        d->step = LIST_CONTAINER;
+        d->left--;
+        // A node of a few KiB is checked in full: some 100 entries to the KiB.
+        if (!reader_work(r, 128) && d->left > 0) return RDB_BUDGET;
+    }
+    return RDB_DONE;
+}
