@@ -1,9 +1,11 @@
 // CRC-64 with the Jones polynomial 0xad93d23594c935a9, input and output reflected, initial value 0,
-// no final xor; "123456789" gives 0xe9c6d914c4b8d9ca (catalogue of parametrised CRCs: CRC-64/REDIS).
+// no final xor; "123456789" gives 0xe9c6d914c4b8d9ca (catalogue of parametrised CRCs:
+// CRC-64/REDIS).
 //
 // Eight bytes a turn ("slicing-by-8", Kounavis and Berry 2005). A CRC is linear: the table's entry
 // for a byte is the xor of the entries for its bits. So the compiler makes all 8 x 256 entries from
-// the 8 x 8 below, each of which is what a single bit becomes after it has gone through k + 1 bytes.
+// the 8 x 8 below, each of which is what a single bit becomes after it has gone through k + 1
+// bytes.
 #include "base/bytes.h"
 #include "rdb/rdb.h"
 

@@ -235,8 +235,7 @@ static enum rdb_progress add_pairs(struct value_decoder *d, struct rdb_reader *r
         }
         RDB_TRY(add_pair(d, r, zset, entry));
         d->step = PACK_FIRST;
-        if (!reader_work(r, 2 + decode_cost(d->entry.text.len + entry.text.len)))
-            return RDB_BUDGET;
+        if (!reader_work(r, 2 + decode_cost(d->entry.text.len + entry.text.len))) return RDB_BUDGET;
     }
 }
 
@@ -262,8 +261,7 @@ static enum rdb_progress decode_pack(struct value_decoder *d, struct rdb_reader 
         }
         kept_set(&d->first, r, blob);
         enum pack_kind kind = kind_of(d->type);
-        if (!pack_begin(&d->pack, kind, kept_view(&d->first)))
-            return decode_pack_corrupt(r, kind);
+        if (!pack_begin(&d->pack, kind, kept_view(&d->first))) return decode_pack_corrupt(r, kind);
         d->pack_fits = true;
         d->step = PACK_SURVEY;
     }

@@ -16,7 +16,8 @@ static void begin(struct value_decoder *d, uint64_t announced)
 
 static enum rdb_progress add(struct value_decoder *d, struct rdb_reader *r, struct bytes member)
 {
-    if (!set_add(&d->value, member, d->options.limits)) return decode_twice(r, "set member", member);
+    if (!set_add(&d->value, member, d->options.limits))
+        return decode_twice(r, "set member", member);
     return RDB_DONE;
 }
 

@@ -131,8 +131,8 @@ static enum rdb_progress on_group_numbers(struct value_decoder *d, struct rdb_re
     const uint64_t *n = b->numbers;
     int64_t entries_read = old ? STREAM_UNKNOWN : (int64_t)n[2];
     struct bytes name = kept_view(&d->first);
-    b->group = stream_group_create(d->value.u.stream, name, (struct stream_id){n[0], n[1]},
-                                   entries_read);
+    b->group =
+        stream_group_create(d->value.u.stream, name, (struct stream_id){n[0], n[1]}, entries_read);
     if (b->group == NULL) return decode_twice(r, "consumer group", name);
     b->pending_left = n[old ? 2 : 3];
     d->step = b->pending_left ? STREAM_PENDING_ID : STREAM_CONSUMER_COUNT;
@@ -217,8 +217,8 @@ static enum rdb_progress on_consumer_pending(struct value_decoder *d, struct rdb
     struct stream_build *b = &d->stream;
     RDB_TRY(read_raw_id(r, &b->id));
     if (!stream_consumer_add_pending(b->group, b->consumer, b->id))
-        return refuse_id(r, "a consumer has a pending entry that is not its group's, or is another's",
-                         b->id);
+        return refuse_id(
+            r, "a consumer has a pending entry that is not its group's, or is another's", b->id);
     b->pending_left--;
     RDB_TRY(after_consumer(d, r));
     return reader_work(r, 8) ? RDB_DONE : RDB_BUDGET;

@@ -8,8 +8,8 @@
 #include "value/value.h"
 
 struct rdb_options {
-    bool compress; // LZF for strings and blobs of 21 bytes up to RDB_COMPRESS_MAX_BYTES
-    int version;   // 0: RDB_VERSION for files; for DUMP the lowest that holds the value
+    bool compress;    // LZF for strings and blobs of 21 bytes up to RDB_COMPRESS_MAX_BYTES
+    int version;      // 0: RDB_VERSION for files; for DUMP the lowest that holds the value
     bool no_checksum; // files: the CRC64 at the end is left 0 (rdbchecksum no)
 };
 enum { RDB_COMPRESS_MAX_BYTES = 64 * 1024 };

@@ -6,7 +6,10 @@
 
 #include <limits.h>
 
-enum { HEADER_BYTES = 9, CHECKSUM_VERSION = 5, CRC_SLICE_BYTES = 256 * 1024 };
+enum { HEADER_BYTES = 9, CHECKSUM_VERSION = 5, PIECE_BYTES = 64 * 1024 };
+
+// Reads what follows an opcode or a type.
+typedef enum rdb_progress row_function(struct rdb_file_decoder *d, struct rdb_reader *r);
 
 struct rdb_file_decoder {
     struct rdb_reader reader;
@@ -19,18 +22,16 @@ struct rdb_file_decoder {
     int version;
     uint64_t crc;           // up to `summed`
     const char *summed;     // in this push's input
-    const struct row *row;  // what is being read; NULL: an opcode or type comes
+    row_function *row;      // what is being read; NULL: an opcode or type comes
     bool started, finished; // header read; all read
     uint8_t part;           // how much of the row was read
     uint64_t numbers[3];
-    struct kept name;       // of an aux field
+    struct kept name; // of an aux field
     struct kept key;
     int db;
     int64_t expire_ms, idle_s; // of the entry that comes
     int freq;
 };
-
-typedef enum rdb_progress row_function(struct rdb_file_decoder *d, struct rdb_reader *r);
 
 struct rdb_file_decoder *rdb_file_decoder_new(const struct rdb_decode_options *options,
                                               bool checksum, const struct rdb_sink *sink,
@@ -143,8 +144,7 @@ static enum rdb_progress on_aux(struct rdb_file_decoder *d, struct rdb_reader *r
         d->part = 1;
     }
     RDB_TRY(reader_string(r, &text));
-    bool good =
-        d->sink->aux == NULL || d->sink->aux(d->owner, kept_view(&d->name), text, r->error);
+    bool good = d->sink->aux == NULL || d->sink->aux(d->owner, kept_view(&d->name), text, r->error);
     return good ? RDB_DONE : RDB_FAILED;
 }
 
@@ -153,7 +153,8 @@ static enum rdb_progress on_function(struct rdb_file_decoder *d, struct rdb_read
     struct bytes code;
     RDB_TRY(reader_string(r, &code));
     if (d->sink->function == NULL)
-        return reader_refuse(r, ERROR_UNSUPPORTED, "a function library: functions are not supported");
+        return reader_refuse(r, ERROR_UNSUPPORTED,
+                             "a function library: functions are not supported");
     return d->sink->function(d->owner, code, r->error) ? RDB_DONE : RDB_FAILED;
 }
 
@@ -169,8 +170,8 @@ static enum rdb_progress on_module_aux(struct rdb_file_decoder *d, struct rdb_re
     RDB_TRY(read_lengths(d, r, 1));
     char name[RDB_MODULE_NAME_BYTES];
     rdb_module_name(name, d->numbers[0]);
-    return reader_refuse(r, ERROR_UNSUPPORTED,
-                         "data of the module '%s': modules are not supported", name);
+    return reader_refuse(r, ERROR_UNSUPPORTED, "data of the module '%s': modules are not supported",
+                         name);
 }
 
 static enum rdb_progress on_eof(struct rdb_file_decoder *d, struct rdb_reader *r)
@@ -238,23 +239,19 @@ static enum rdb_progress on_entry(struct rdb_file_decoder *d, struct rdb_reader 
 
 // ---- the sequence -------------------------------------------------------------------------------
 
-struct row {
-    row_function *read;
-};
-static const struct row entry_row = {on_entry};
-static const struct row opcode_rows[256] = {
-    [RDB_OP_SLOT_INFO] = {on_slot_info},
-    [RDB_OP_FUNCTION2] = {on_function},
-    [RDB_OP_FUNCTION] = {on_old_function},
-    [RDB_OP_MODULE_AUX] = {on_module_aux},
-    [RDB_OP_IDLE] = {on_idle},
-    [RDB_OP_FREQ] = {on_freq},
-    [RDB_OP_AUX] = {on_aux},
-    [RDB_OP_RESIZEDB] = {on_resize},
-    [RDB_OP_EXPIRETIME_MS] = {on_expire_ms},
-    [RDB_OP_EXPIRETIME] = {on_expire_s},
-    [RDB_OP_SELECTDB] = {on_select},
-    [RDB_OP_EOF] = {on_eof},
+static row_function *const opcode_rows[256] = {
+    [RDB_OP_SLOT_INFO] = on_slot_info,
+    [RDB_OP_FUNCTION2] = on_function,
+    [RDB_OP_FUNCTION] = on_old_function,
+    [RDB_OP_MODULE_AUX] = on_module_aux,
+    [RDB_OP_IDLE] = on_idle,
+    [RDB_OP_FREQ] = on_freq,
+    [RDB_OP_AUX] = on_aux,
+    [RDB_OP_RESIZEDB] = on_resize,
+    [RDB_OP_EXPIRETIME_MS] = on_expire_ms,
+    [RDB_OP_EXPIRETIME] = on_expire_s,
+    [RDB_OP_SELECTDB] = on_select,
+    [RDB_OP_EOF] = on_eof,
 };
 
 static enum rdb_progress begin_row(struct rdb_file_decoder *d, struct rdb_reader *r)
@@ -264,9 +261,9 @@ static enum rdb_progress begin_row(struct rdb_file_decoder *d, struct rdb_reader
     if (rdb_type_is_value(code)) {
         value_decoder_init(&d->value, (enum rdb_type)code, &d->options);
         d->value_open = true;
-        d->row = &entry_row;
-    } else if (opcode_rows[code].read != NULL) {
-        d->row = &opcode_rows[code];
+        d->row = on_entry;
+    } else if (opcode_rows[code] != NULL) {
+        d->row = opcode_rows[code];
     } else {
         return reader_refuse(r, ERROR_CORRUPT, "unknown opcode or type %d", code);
     }
@@ -281,31 +278,38 @@ static enum rdb_progress run(struct rdb_file_decoder *d)
     if (!d->started) RDB_TRY(read_header(d, r));
     while (!d->finished) {
         if (d->row == NULL) RDB_TRY(begin_row(d, r));
-        RDB_TRY(d->row->read(d, r));
+        RDB_TRY(d->row(d, r));
         d->row = NULL;
         if (!reader_work(r, 4) && !d->finished) return RDB_BUDGET;
     }
     return RDB_DONE;
 }
 
+// In pieces, so that summing up what was read stays short too.
+static enum rdb_progress push_piece(struct rdb_file_decoder *d, struct bytes *piece,
+                                    struct budget *budget, struct error *error)
+{
+    d->summed = piece->data;
+    reader_open(&d->reader, piece, budget, error);
+    enum rdb_progress progress = run(d);
+    if (!d->finished && progress != RDB_FAILED) sum_up(d);
+    reader_close(&d->reader, piece);
+    return progress;
+}
+
 enum rdb_progress rdb_file_decoder_push(struct rdb_file_decoder *d, struct bytes *input,
                                         struct budget *budget, struct error *error)
 {
-    // So that summing up what was read stays a short piece of work too.
-    struct bytes piece = *input;
-    if (piece.len > CRC_SLICE_BYTES) piece.len = CRC_SLICE_BYTES;
-    size_t whole = piece.len;
-    d->summed = piece.data;
-    reader_open(&d->reader, &piece, budget, error);
-    enum rdb_progress progress = run(d);
-    if (!d->finished && progress != RDB_FAILED) sum_up(d);
-    reader_close(&d->reader, &piece);
-    size_t taken = whole - piece.len;
-    bool cut = whole < input->len;
-    input->data += taken;
-    input->len -= taken;
-    if (progress == RDB_MORE && cut) return RDB_BUDGET;
-    return progress;
+    for (;;) {
+        struct bytes piece = *input;
+        if (piece.len > PIECE_BYTES) piece.len = PIECE_BYTES;
+        size_t len = piece.len;
+        enum rdb_progress progress = push_piece(d, &piece, budget, error);
+        input->data += len - piece.len;
+        input->len -= len - piece.len;
+        if (progress != RDB_MORE || input->len == 0) return progress;
+        if (budget != NULL && !budget_left(budget, PIECE_BYTES / 64)) return RDB_BUDGET;
+    }
 }
 
 uint64_t rdb_file_decoder_offset(const struct rdb_file_decoder *d)

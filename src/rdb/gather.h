@@ -13,13 +13,13 @@
 
 struct gather_part;
 struct gather {
-    uint64_t total, got;                   // bytes
-    size_t head_bytes;                     // room in front of the string in `block`
-    char *block;                           // of mem_try, head_bytes + total + 1
-    uint64_t tail_from;                    // the place in the string where block's own bytes begin
-    struct gather_part *first, *last;      // the bytes before that
-    size_t part_used;                      // of `last`
-    uint64_t joined;                       // bytes copied from parts already
+    uint64_t total, got;              // bytes
+    size_t head_bytes;                // room in front of the string in `block`
+    char *block;                      // of mem_try, head_bytes + total + 1
+    uint64_t tail_from;               // the place in the string where block's own bytes begin
+    struct gather_part *first, *last; // the bytes before that
+    size_t part_used;                 // of `last`
+    uint64_t joined;                  // bytes copied from parts already
 };
 
 // `head_bytes` is room for the caller's header.

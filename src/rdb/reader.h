@@ -14,7 +14,7 @@
 
 enum { READER_FIXED_MAX = 255 };
 
-enum reader_owned { // how a long string is laid out in memory, for whoever wants to keep it
+enum reader_owned {  // how a long string is laid out in memory, for whoever wants to keep it
     READER_AS_STR,   // a struct str
     READER_AS_BLOCK, // the bytes alone, from mem_try
 };

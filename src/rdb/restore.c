@@ -62,7 +62,8 @@ static enum rdb_progress run_body(struct restore_decoder *d)
         d->state = RESTORE_VALUE;
     }
     RDB_TRY(value_decoder_run(&d->value, r));
-    if (value_decoder_empty(&d->value)) return reader_refuse(r, ERROR_CORRUPT, "an empty container");
+    if (value_decoder_empty(&d->value))
+        return reader_refuse(r, ERROR_CORRUPT, "an empty container");
     d->state = RESTORE_FOOTER;
     return RDB_DONE;
 }

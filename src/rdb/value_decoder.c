@@ -79,9 +79,8 @@ enum rdb_progress decode_twice(struct rdb_reader *r, const char *what, struct by
 {
     struct buf quoted = BUF_EMPTY;
     text_append_quoted(&quoted, bytes_of(name.data, name.len < 64 ? name.len : 64));
-    enum rdb_progress failed =
-        reader_refuse(r, ERROR_CORRUPT, "%s %.*s comes twice", what, (int)buf_len(&quoted),
-                      buf_view(&quoted).data);
+    enum rdb_progress failed = reader_refuse(r, ERROR_CORRUPT, "%s %.*s comes twice", what,
+                                             (int)buf_len(&quoted), buf_view(&quoted).data);
     buf_free(&quoted);
     return failed;
 }

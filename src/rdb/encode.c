@@ -1,0 +1,147 @@
+#include "rdb/encode.h"
+
+#include "base/mem.h"
+#include "rdb/encoder.h"
+
+enum { COPY_STEP_BYTES = 16 * 1024 };
+
+typedef void encode_function(struct rdb_encoder *e);
+static encode_function *const encoders[VALUE_TYPE_COUNT] = {
+    [VALUE_STRING] = encode_string, [VALUE_LIST] = encode_list, [VALUE_SET] = encode_set,
+    [VALUE_ZSET] = encode_zset,     [VALUE_HASH] = encode_hash, [VALUE_STREAM] = encode_stream,
+};
+
+enum rdb_type rdb_type_of(const struct value *v)
+{
+    switch ((enum value_type)v->type) {
+    case VALUE_LIST:
+        return RDB_LIST_QUICKLIST_2;
+    case VALUE_SET:
+        return v->encoding == ENCODING_INTSET ? RDB_SET_INTSET : RDB_SET;
+    case VALUE_ZSET:
+        return v->encoding == ENCODING_LISTPACK ? RDB_ZSET_LISTPACK : RDB_ZSET_2;
+    case VALUE_HASH:
+        return v->encoding == ENCODING_LISTPACK ? RDB_HASH_LISTPACK : RDB_HASH;
+    case VALUE_STREAM:
+        return RDB_STREAM_LISTPACKS_2;
+    default:
+        return RDB_STRING;
+    }
+}
+
+int rdb_dump_version(const struct value *v)
+{
+    // DUMP came with version 6 (Redis 2.6), and whatever reads it knows the plain types, intsets,
+    // and strings as integers and LZF. Binary scores came with 8 (Redis 4.0); quicklists of
+    // listpacks, listpacks as such and streams with tombstones with 10 (Redis 7.0).
+    switch (rdb_type_of(v)) {
+    case RDB_STRING:
+    case RDB_SET:
+    case RDB_SET_INTSET:
+    case RDB_HASH:
+        return 6;
+    case RDB_ZSET_2:
+        return 8;
+    default:
+        return RDB_VERSION;
+    }
+}
+
+// ---- the pieces -------------------------------------------------------------------------------
+
+void encoder_init(struct rdb_encoder *e, const struct value *v, bool compress)
+{
+    *e = (struct rdb_encoder){.v = v, .next = encoders[v->type], .compress = compress};
+}
+
+void encoder_free(struct rdb_encoder *e)
+{
+    if (e->iterating && e->v->type == VALUE_SET) set_iter_end(&e->u.set);
+    if (e->iterating && e->v->type == VALUE_HASH) hash_iter_end(&e->u.hash);
+    if (e->iterating && e->v->type == VALUE_ZSET) zset_iter_end(&e->u.zset);
+    buf_free(&e->stage);
+}
+
+void encoder_next(struct rdb_encoder *e)
+{
+    e->work += 2;
+    e->next(e);
+}
+
+bool encoder_put(struct rdb_encoder *e, struct bytes text)
+{
+    if (put_compact(&e->stage, text, e->compress)) {
+        e->work += (uint32_t)text.len / 16;
+        return true;
+    }
+    // An attempt to compress that came to nothing is work as well.
+    if (e->compress && text.len <= RDB_COMPRESS_MAX_BYTES) e->work += (uint32_t)text.len / 32;
+    rdb_put_length(&e->stage, text.len);
+    if (text.len <= ENCODER_STAGE_BYTES) {
+        buf_append_bytes(&e->stage, text);
+        return true;
+    }
+    e->lent = text;
+    return false;
+}
+
+static size_t take(struct rdb_encoder *e, char *out, size_t max)
+{
+    size_t staged = buf_len(&e->stage);
+    if (staged > 0) {
+        size_t n = staged < max ? staged : max;
+        memcpy(out, buf_view(&e->stage).data, n);
+        buf_consume(&e->stage, n);
+        return n;
+    }
+    size_t n = e->lent.len < max ? e->lent.len : max;
+    if (n > COPY_STEP_BYTES) n = COPY_STEP_BYTES;
+    memcpy(out, e->lent.data, n);
+    e->lent.data += n;
+    e->lent.len -= n;
+    return n;
+}
+
+size_t encoder_read(struct rdb_encoder *e, char *out, size_t max, struct budget *budget)
+{
+    size_t used = 0;
+    while (used < max && !encoder_done(e)) {
+        if (!encoder_has_output(e)) encoder_next(e);
+        if (encoder_has_output(e)) {
+            size_t n = take(e, out + used, max - used);
+            used += n;
+            e->work += (uint32_t)(n / 64);
+        }
+        if (e->work == 0) continue;
+        bool left = budget == NULL || budget_left(budget, e->work);
+        e->work = 0;
+        if (!left) break;
+    }
+    return used;
+}
+
+// ---- of a value alone -------------------------------------------------------------------------
+
+struct rdb_encoder *rdb_encoder_new(const struct value *v, const struct rdb_options *options)
+{
+    struct rdb_encoder *e = mem_new(struct rdb_encoder);
+    encoder_init(e, v, options->compress);
+    return e;
+}
+
+size_t rdb_encoder_read(struct rdb_encoder *e, char *out, size_t max, struct budget *budget)
+{
+    return encoder_read(e, out, max, budget);
+}
+
+bool rdb_encoder_done(const struct rdb_encoder *e)
+{
+    return encoder_done(e);
+}
+
+void rdb_encoder_free(struct rdb_encoder *e)
+{
+    if (e == NULL) return;
+    encoder_free(e);
+    mem_free(e);
+}
