@@ -18,9 +18,9 @@ struct rdb_decoder *rdb_decoder_new(enum rdb_type type, const struct rdb_decode_
 enum rdb_progress rdb_decoder_push(struct rdb_decoder *d, struct bytes *input,
                                    struct budget *budget, struct error *error)
 {
-    reader_open(&d->reader, input, budget, error);
+    rdb_reader_open(&d->reader, input, budget, error);
     enum rdb_progress progress = value_decoder_run(&d->value, &d->reader);
-    reader_close(&d->reader, input);
+    rdb_reader_close(&d->reader, input);
     return progress;
 }
 
@@ -33,7 +33,7 @@ bool rdb_decoder_free_step(struct rdb_decoder *d, struct budget *budget)
 {
     if (d == NULL) return true;
     if (!value_decoder_free_step(&d->value, budget)) return false;
-    reader_free(&d->reader);
+    rdb_reader_free(&d->reader);
     mem_free(d);
     return true;
 }

@@ -15,17 +15,17 @@ static void begin(struct value_decoder *d)
 enum rdb_progress decode_list(struct value_decoder *d, struct rdb_reader *r)
 {
     if (d->step == LIST_COUNT) {
-        RDB_TRY(reader_length(r, &d->left));
+        RDB_TRY(rdb_reader_length(r, &d->left));
         begin(d);
         d->step = LIST_ENTRIES;
     }
     r->layout = READER_AS_STR;
     while (d->left > 0) {
         struct bytes element;
-        RDB_TRY(reader_string(r, &element));
+        RDB_TRY(rdb_reader_string(r, &element));
         list_add(&d->value, element);
         d->left--;
-        if (!reader_work(r, decode_cost(element.len)) && d->left > 0) return RDB_BUDGET;
+        if (!rdb_reader_work(r, decode_cost(element.len)) && d->left > 0) return RDB_BUDGET;
     }
     return RDB_DONE;
 }
@@ -40,7 +40,7 @@ static enum rdb_progress add_entries(struct value_decoder *d, struct rdb_reader 
         if (next == PACK_CORRUPT) return decode_pack_corrupt(r, d->pack.kind);
         struct bytes element = listpack_entry_text(entry, d->scratch[0]);
         list_add(&d->value, element);
-        if (!reader_work(r, decode_cost(element.len))) return RDB_BUDGET;
+        if (!rdb_reader_work(r, decode_cost(element.len))) return RDB_BUDGET;
     }
 }
 
@@ -57,7 +57,7 @@ enum rdb_progress decode_list_ziplist(struct value_decoder *d, struct rdb_reader
 // The bytes of the string that was just read, from mem_alloc or mem_try.
 static unsigned char *own_block(struct rdb_reader *r, struct bytes text)
 {
-    char *block = reader_take_block(r);
+    char *block = rdb_reader_take_block(r);
     if (block == NULL) {
         block = mem_alloc(text.len + 1);
         if (text.len > 0) memcpy(block, text.data, text.len);
@@ -71,13 +71,13 @@ static enum rdb_progress read_node(struct value_decoder *d, struct rdb_reader *r
     struct bytes blob;
     if (d->container == QUICKLIST_PLAIN) {
         r->layout = READER_AS_BLOCK;
-        RDB_TRY(reader_string(r, &blob));
+        RDB_TRY(rdb_reader_string(r, &blob));
         quicklist_append_plain(list, own_block(r, blob), blob.len);
         return RDB_DONE;
     }
     // A long listpack is either one long element or a great many: then it is taken apart.
     r->layout = READER_AS_STR;
-    RDB_TRY(reader_string(r, &blob));
+    RDB_TRY(rdb_reader_string(r, &blob));
     if (blob.len <= RDB_CLAIM_BYTES) {
         if (!quicklist_append_packed(list, own_block(r, blob), blob.len))
             return decode_pack_corrupt(r, PACK_LISTPACK);
@@ -94,16 +94,16 @@ enum rdb_progress decode_quicklist(struct value_decoder *d, struct rdb_reader *r
 {
     bool ziplists = d->type == RDB_LIST_QUICKLIST;
     if (d->step == LIST_COUNT) {
-        RDB_TRY(reader_length(r, &d->left));
+        RDB_TRY(rdb_reader_length(r, &d->left));
         begin(d);
         d->step = LIST_CONTAINER;
     }
     while (d->left > 0) {
         if (d->step == LIST_CONTAINER && !ziplists) {
-            RDB_TRY(reader_length(r, &d->container));
+            RDB_TRY(rdb_reader_length(r, &d->container));
             if (d->container != QUICKLIST_PLAIN && d->container != QUICKLIST_PACKED)
-                return reader_refuse(r, ERROR_CORRUPT, "unknown kind of a list's node (%llu)",
-                                     (unsigned long long)d->container);
+                return rdb_reader_refuse(r, ERROR_CORRUPT, "unknown kind of a list's node (%llu)",
+                                         (unsigned long long)d->container);
         }
         if (d->step == LIST_CONTAINER) d->step = LIST_BLOB;
         if (d->step == LIST_BLOB && !ziplists) RDB_TRY(read_node(d, r));
@@ -115,7 +115,7 @@ enum rdb_progress decode_quicklist(struct value_decoder *d, struct rdb_reader *r
         d->step = LIST_CONTAINER;
         d->left--;
         // A node of a few KiB is checked in full: some 100 entries to the KiB.
-        if (!reader_work(r, 128) && d->left > 0) return RDB_BUDGET;
+        if (!rdb_reader_work(r, 128) && d->left > 0) return RDB_BUDGET;
     }
     return RDB_DONE;
 }

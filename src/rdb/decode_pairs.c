@@ -50,7 +50,7 @@ static enum rdb_progress add_field(struct value_decoder *d, struct rdb_reader *r
 static enum rdb_progress add_member(struct value_decoder *d, struct rdb_reader *r,
                                     struct bytes member, double score)
 {
-    if (score != score) return reader_refuse(r, ERROR_CORRUPT, "a score that is no number");
+    if (score != score) return rdb_reader_refuse(r, ERROR_CORRUPT, "a score that is no number");
     if (!zset_add(&d->value, member, score, d->options.limits))
         return decode_twice(r, "zset member", member);
     return RDB_DONE;
@@ -67,7 +67,7 @@ static bool from_listpack(struct value_decoder *d, bool zset, struct bytes blob)
 
 static enum rdb_progress read_count(struct value_decoder *d, struct rdb_reader *r, bool zset)
 {
-    RDB_TRY(reader_length(r, &d->left));
+    RDB_TRY(rdb_reader_length(r, &d->left));
     begin(d, zset, d->left);
     d->step = PAIRS_FIRST;
     return RDB_DONE;
@@ -77,7 +77,7 @@ static enum rdb_progress read_first(struct value_decoder *d, struct rdb_reader *
 {
     struct bytes text;
     r->layout = READER_AS_STR;
-    RDB_TRY(reader_string(r, &text));
+    RDB_TRY(rdb_reader_string(r, &text));
     kept_set(&d->first, r, text);
     d->step = PAIRS_SECOND;
     return RDB_DONE;
@@ -89,12 +89,12 @@ enum rdb_progress decode_hash(struct value_decoder *d, struct rdb_reader *r)
     while (d->left > 0) {
         if (d->step == PAIRS_FIRST) RDB_TRY(read_first(d, r));
         struct bytes value, field;
-        RDB_TRY(reader_string(r, &value));
+        RDB_TRY(rdb_reader_string(r, &value));
         field = kept_view(&d->first);
         RDB_TRY(add_field(d, r, field, value));
         d->step = PAIRS_FIRST;
         d->left--;
-        if (!reader_work(r, 2 + decode_cost(field.len + value.len)) && d->left > 0)
+        if (!rdb_reader_work(r, 2 + decode_cost(field.len + value.len)) && d->left > 0)
             return RDB_BUDGET;
     }
     return RDB_DONE;
@@ -105,7 +105,7 @@ static enum rdb_progress read_score_text(struct value_decoder *d, struct rdb_rea
                                          double *score)
 {
     if (d->step == PAIRS_SECOND) {
-        RDB_TRY(reader_u8(r, &d->score_bytes));
+        RDB_TRY(rdb_reader_u8(r, &d->score_bytes));
         d->step = PAIRS_SCORE_TEXT;
     }
     switch (d->score_bytes) {
@@ -120,9 +120,9 @@ static enum rdb_progress read_score_text(struct value_decoder *d, struct rdb_rea
         return RDB_DONE;
     }
     const unsigned char *text;
-    RDB_TRY(reader_fixed(r, d->score_bytes, &text));
+    RDB_TRY(rdb_reader_fixed(r, d->score_bytes, &text));
     if (!text_to_double(bytes_of(text, d->score_bytes), score))
-        return reader_refuse(r, ERROR_CORRUPT, "a score that is no number");
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "a score that is no number");
     return RDB_DONE;
 }
 
@@ -133,14 +133,14 @@ enum rdb_progress decode_zset(struct value_decoder *d, struct rdb_reader *r)
         if (d->step == PAIRS_FIRST) RDB_TRY(read_first(d, r));
         double score;
         if (d->type == RDB_ZSET_2)
-            RDB_TRY(reader_double(r, &score));
+            RDB_TRY(rdb_reader_double(r, &score));
         else
             RDB_TRY(read_score_text(d, r, &score));
         struct bytes member = kept_view(&d->first);
         RDB_TRY(add_member(d, r, member, score));
         d->step = PAIRS_FIRST;
         d->left--;
-        if (!reader_work(r, 4 + decode_cost(member.len)) && d->left > 0) return RDB_BUDGET;
+        if (!rdb_reader_work(r, 4 + decode_cost(member.len)) && d->left > 0) return RDB_BUDGET;
     }
     return RDB_DONE;
 }
@@ -190,7 +190,7 @@ static enum rdb_progress survey(struct value_decoder *d, struct rdb_reader *r, b
         if (next == PACK_END) break;
         struct bytes text = listpack_entry_text(entry, d->scratch[0]);
         survey_entry(d, &limits, entry, text);
-        if (!reader_work(r, decode_cost(text.len))) return RDB_BUDGET;
+        if (!rdb_reader_work(r, decode_cost(text.len))) return RDB_BUDGET;
     }
     if (d->pack_entries % 2 != 0) return decode_pack_corrupt(r, kind);
     struct bytes blob = kept_view(&d->first);
@@ -202,8 +202,8 @@ static enum rdb_progress survey(struct value_decoder *d, struct rdb_reader *r, b
     }
     if (d->pack_copy != NULL) blob = listpack_view(d->pack_copy);
     if (!from_listpack(d, zset, blob))
-        return reader_refuse(r, ERROR_CORRUPT, "%s in the block before here are not in order",
-                             zset ? "members or scores" : "fields");
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "%s in the block before here are not in order",
+                                 zset ? "members or scores" : "fields");
     d->has_value = true;
     d->left = 0;
     d->step = PACK_FIRST;
@@ -217,7 +217,7 @@ static enum rdb_progress add_pair(struct value_decoder *d, struct rdb_reader *r,
     if (!zset) return add_field(d, r, name, listpack_entry_text(second, d->scratch[1]));
     double score;
     if (!zset_entry_score(&second, &score))
-        return reader_refuse(r, ERROR_CORRUPT, "a score that is no number");
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "a score that is no number");
     return add_member(d, r, name, score);
 }
 
@@ -235,7 +235,8 @@ static enum rdb_progress add_pairs(struct value_decoder *d, struct rdb_reader *r
         }
         RDB_TRY(add_pair(d, r, zset, entry));
         d->step = PACK_FIRST;
-        if (!reader_work(r, 2 + decode_cost(d->entry.text.len + entry.text.len))) return RDB_BUDGET;
+        if (!rdb_reader_work(r, 2 + decode_cost(d->entry.text.len + entry.text.len)))
+            return RDB_BUDGET;
     }
 }
 
@@ -254,9 +255,9 @@ static enum rdb_progress decode_pack(struct value_decoder *d, struct rdb_reader 
     if (d->step == PACK_BLOB) {
         struct bytes blob;
         r->layout = READER_AS_STR;
-        RDB_TRY(reader_string(r, &blob));
+        RDB_TRY(rdb_reader_string(r, &blob));
         if (whole_listpack(d, zset, blob)) {
-            reader_work(r, 2 + (uint32_t)blob.len / 8);
+            rdb_reader_work(r, 2 + (uint32_t)blob.len / 8);
             return RDB_DONE;
         }
         kept_set(&d->first, r, blob);

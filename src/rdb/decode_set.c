@@ -24,17 +24,17 @@ static enum rdb_progress add(struct value_decoder *d, struct rdb_reader *r, stru
 enum rdb_progress decode_set(struct value_decoder *d, struct rdb_reader *r)
 {
     if (d->step == SET_COUNT) {
-        RDB_TRY(reader_length(r, &d->left));
+        RDB_TRY(rdb_reader_length(r, &d->left));
         begin(d, d->left);
         d->step = SET_MEMBERS;
     }
     r->layout = READER_AS_STR;
     while (d->left > 0) {
         struct bytes member;
-        RDB_TRY(reader_string(r, &member));
+        RDB_TRY(rdb_reader_string(r, &member));
         RDB_TRY(add(d, r, member));
         d->left--;
-        if (!reader_work(r, decode_cost(member.len)) && d->left > 0) return RDB_BUDGET;
+        if (!rdb_reader_work(r, decode_cost(member.len)) && d->left > 0) return RDB_BUDGET;
     }
     return RDB_DONE;
 }
@@ -60,7 +60,7 @@ static int64_t number_at(struct bytes blob, uint64_t index)
 
 static enum rdb_progress intset_corrupt(struct rdb_reader *r)
 {
-    return reader_refuse(r, ERROR_CORRUPT, "the intset before here is corrupt");
+    return rdb_reader_refuse(r, ERROR_CORRUPT, "the intset before here is corrupt");
 }
 
 // The header is right. One that fits the limits stays as it is; a larger one becomes a table, in
@@ -91,7 +91,7 @@ enum rdb_progress decode_set_intset(struct value_decoder *d, struct rdb_reader *
     struct bytes blob;
     if (d->step == SET_COUNT) {
         r->layout = READER_AS_STR;
-        RDB_TRY(reader_string(r, &blob));
+        RDB_TRY(rdb_reader_string(r, &blob));
         if (!intset_validate(blob, false)) return intset_corrupt(r);
         RDB_TRY(begin_intset(d, r, blob));
     }
@@ -100,7 +100,7 @@ enum rdb_progress decode_set_intset(struct value_decoder *d, struct rdb_reader *
         int64_t number = number_at(blob, le32(blob.data + 4) - d->left);
         RDB_TRY(add(d, r, bytes_of(d->scratch[0], text_from_i64(d->scratch[0], number))));
         d->left--;
-        if (!reader_work(r, 3) && d->left > 0) return RDB_BUDGET;
+        if (!rdb_reader_work(r, 3) && d->left > 0) return RDB_BUDGET;
     }
     return RDB_DONE;
 }
@@ -127,6 +127,6 @@ enum rdb_progress decode_set_listpack(struct value_decoder *d, struct rdb_reader
         if (next == PACK_CORRUPT) return decode_pack_corrupt(r, PACK_LISTPACK);
         struct bytes member = listpack_entry_text(entry, d->scratch[0]);
         RDB_TRY(add(d, r, member));
-        if (!reader_work(r, decode_cost(member.len))) return RDB_BUDGET;
+        if (!rdb_reader_work(r, decode_cost(member.len))) return RDB_BUDGET;
     }
 }

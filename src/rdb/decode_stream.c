@@ -27,7 +27,7 @@ static enum rdb_progress read_numbers(struct value_decoder *d, struct rdb_reader
 {
     struct stream_build *b = &d->stream;
     while (b->numbers_have < count) {
-        RDB_TRY(reader_length(r, &b->numbers[b->numbers_have]));
+        RDB_TRY(rdb_reader_length(r, &b->numbers[b->numbers_have]));
         b->numbers_have++;
     }
     b->numbers_have = 0;
@@ -37,7 +37,7 @@ static enum rdb_progress read_numbers(struct value_decoder *d, struct rdb_reader
 static enum rdb_progress read_raw_id(struct rdb_reader *r, struct stream_id *id)
 {
     const unsigned char *raw;
-    RDB_TRY(reader_fixed(r, STREAM_ID_RAW_BYTES, &raw));
+    RDB_TRY(rdb_reader_fixed(r, STREAM_ID_RAW_BYTES, &raw));
     *id = stream_id_read_raw((const char *)raw);
     return RDB_DONE;
 }
@@ -46,14 +46,14 @@ static enum rdb_progress refuse_id(struct rdb_reader *r, const char *what, struc
 {
     char text[STREAM_ID_TEXT_BYTES];
     size_t len = stream_id_format(text, id);
-    return reader_refuse(r, ERROR_CORRUPT, "%s (%.*s)", what, (int)len, text);
+    return rdb_reader_refuse(r, ERROR_CORRUPT, "%s (%.*s)", what, (int)len, text);
 }
 
 // ---- nodes and numbers ------------------------------------------------------------------------
 
 static enum rdb_progress on_count(struct value_decoder *d, struct rdb_reader *r)
 {
-    RDB_TRY(reader_length(r, &d->stream.nodes_left));
+    RDB_TRY(rdb_reader_length(r, &d->stream.nodes_left));
     stream_new_value(&d->value);
     d->has_value = true;
     d->step = d->stream.nodes_left ? STREAM_NODE_ID : STREAM_META;
@@ -63,9 +63,10 @@ static enum rdb_progress on_count(struct value_decoder *d, struct rdb_reader *r)
 static enum rdb_progress on_node_id(struct value_decoder *d, struct rdb_reader *r)
 {
     struct bytes raw;
-    RDB_TRY(reader_string(r, &raw));
+    RDB_TRY(rdb_reader_string(r, &raw));
     if (raw.len != STREAM_ID_RAW_BYTES)
-        return reader_refuse(r, ERROR_CORRUPT, "the id of a stream's node is not 16 bytes long");
+        return rdb_reader_refuse(r, ERROR_CORRUPT,
+                                 "the id of a stream's node is not 16 bytes long");
     d->stream.id = stream_id_read_raw(raw.data);
     d->step = STREAM_NODE;
     return RDB_DONE;
@@ -75,20 +76,20 @@ static enum rdb_progress on_node(struct value_decoder *d, struct rdb_reader *r)
 {
     struct bytes blob;
     r->layout = READER_AS_BLOCK;
-    RDB_TRY(reader_string(r, &blob));
+    RDB_TRY(rdb_reader_string(r, &blob));
     r->layout = READER_AS_STR;
-    unsigned char *block = (unsigned char *)reader_take_block(r);
+    unsigned char *block = (unsigned char *)rdb_reader_take_block(r);
     if (block == NULL) {
         block = mem_alloc(blob.len);
         if (blob.len > 0) memcpy(block, blob.data, blob.len);
     }
     struct error why = ERROR_OK;
     if (!stream_append_node(d->value.u.stream, d->stream.id, block, blob.len, &why))
-        return reader_refuse(r, ERROR_CORRUPT, "%.150s", why.text);
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "%.150s", why.text);
     d->stream.nodes_left--;
     d->step = d->stream.nodes_left ? STREAM_NODE_ID : STREAM_META;
     // Every entry of the node was checked.
-    return reader_work(r, 4 + decode_cost(blob.len) * 4) ? RDB_DONE : RDB_BUDGET;
+    return rdb_reader_work(r, 4 + decode_cost(blob.len) * 4) ? RDB_DONE : RDB_BUDGET;
 }
 
 static enum rdb_progress on_meta(struct value_decoder *d, struct rdb_reader *r)
@@ -106,7 +107,7 @@ static enum rdb_progress on_meta(struct value_decoder *d, struct rdb_reader *r)
         struct stream_meta meta = {n[0], last, {n[3], n[4]}, {n[5], n[6]}, n[7]};
         good = stream_set_meta(d->value.u.stream, &meta, &why);
     }
-    if (!good) return reader_refuse(r, ERROR_CORRUPT, "%.150s", why.text);
+    if (!good) return rdb_reader_refuse(r, ERROR_CORRUPT, "%.150s", why.text);
     d->stream.groups_left = n[count];
     d->step = d->stream.groups_left ? STREAM_GROUP_NAME : STREAM_END;
     return RDB_DONE;
@@ -117,7 +118,7 @@ static enum rdb_progress on_meta(struct value_decoder *d, struct rdb_reader *r)
 static enum rdb_progress on_name(struct value_decoder *d, struct rdb_reader *r)
 {
     struct bytes name;
-    RDB_TRY(reader_string(r, &name));
+    RDB_TRY(rdb_reader_string(r, &name));
     kept_set(&d->first, r, name);
     d->step = d->step == STREAM_GROUP_NAME ? STREAM_GROUP_NUMBERS : STREAM_CONSUMER_SEEN;
     return RDB_DONE;
@@ -143,12 +144,12 @@ static enum rdb_progress on_pending_count(struct value_decoder *d, struct rdb_re
 {
     struct stream_build *b = &d->stream;
     uint64_t deliveries;
-    RDB_TRY(reader_length(r, &deliveries));
+    RDB_TRY(rdb_reader_length(r, &deliveries));
     if (!stream_group_add_pending(b->group, b->id, b->time_ms, deliveries))
         return refuse_id(r, "a pending entry comes twice in its group", b->id);
     b->pending_left--;
     d->step = b->pending_left ? STREAM_PENDING_ID : STREAM_CONSUMER_COUNT;
-    return reader_work(r, 8) ? RDB_DONE : RDB_BUDGET;
+    return rdb_reader_work(r, 8) ? RDB_DONE : RDB_BUDGET;
 }
 
 // ---- consumers --------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ static enum rdb_progress next_group(struct value_decoder *d, struct rdb_reader *
         return RDB_DONE;
     }
     if (!stream_group_is_whole(b->group))
-        return reader_refuse(r, ERROR_CORRUPT, "a pending entry belongs to no consumer");
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "a pending entry belongs to no consumer");
     b->groups_left--;
     d->step = b->groups_left ? STREAM_GROUP_NAME : STREAM_END;
     return RDB_DONE;
@@ -169,14 +170,14 @@ static enum rdb_progress next_group(struct value_decoder *d, struct rdb_reader *
 
 static enum rdb_progress on_consumer_count(struct value_decoder *d, struct rdb_reader *r)
 {
-    RDB_TRY(reader_length(r, &d->stream.consumers_left));
+    RDB_TRY(rdb_reader_length(r, &d->stream.consumers_left));
     return next_group(d, r);
 }
 
 static enum rdb_progress on_time(struct value_decoder *d, struct rdb_reader *r, int64_t *time_ms)
 {
     uint64_t bits;
-    RDB_TRY(reader_le64(r, &bits));
+    RDB_TRY(rdb_reader_le64(r, &bits));
     *time_ms = (int64_t)bits;
     d->step++;
     return RDB_DONE;
@@ -207,9 +208,9 @@ static enum rdb_progress after_consumer(struct value_decoder *d, struct rdb_read
 
 static enum rdb_progress on_consumer_size(struct value_decoder *d, struct rdb_reader *r)
 {
-    RDB_TRY(reader_length(r, &d->stream.pending_left));
+    RDB_TRY(rdb_reader_length(r, &d->stream.pending_left));
     RDB_TRY(after_consumer(d, r));
-    return reader_work(r, 16) ? RDB_DONE : RDB_BUDGET;
+    return rdb_reader_work(r, 16) ? RDB_DONE : RDB_BUDGET;
 }
 
 static enum rdb_progress on_consumer_pending(struct value_decoder *d, struct rdb_reader *r)
@@ -221,7 +222,7 @@ static enum rdb_progress on_consumer_pending(struct value_decoder *d, struct rdb
             r, "a consumer has a pending entry that is not its group's, or is another's", b->id);
     b->pending_left--;
     RDB_TRY(after_consumer(d, r));
-    return reader_work(r, 8) ? RDB_DONE : RDB_BUDGET;
+    return rdb_reader_work(r, 8) ? RDB_DONE : RDB_BUDGET;
 }
 
 static enum rdb_progress step(struct value_decoder *d, struct rdb_reader *r)

@@ -70,7 +70,7 @@ void encoder_next(struct rdb_encoder *e)
 
 bool encoder_put(struct rdb_encoder *e, struct bytes text)
 {
-    if (put_compact(&e->stage, text, e->compress)) {
+    if (rdb_put_compact(&e->stage, text, e->compress)) {
         e->work += (uint32_t)text.len / 16;
         return true;
     }

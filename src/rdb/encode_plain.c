@@ -25,7 +25,7 @@ void encode_list(struct rdb_encoder *e)
     struct quicklist_node_view node = quicklist_node_look(e->u.node);
     rdb_put_length(&e->stage, (uint64_t)node.container);
     if (node.lzf) {
-        put_lzf_head(&e->stage, node.bytes.len, node.raw_len);
+        rdb_put_lzf_head(&e->stage, node.bytes.len, node.raw_len);
         e->lent = node.bytes;
     } else {
         encoder_put(e, node.bytes);
@@ -109,6 +109,6 @@ void encode_zset(struct rdb_encoder *e)
         e->step = STEP_SECOND;
         if (!encoder_put(e, entry.member)) return;
     }
-    put_double(&e->stage, e->score);
+    rdb_put_double(&e->stage, e->score);
     e->step = STEP_ELEMENT;
 }

@@ -97,14 +97,14 @@ static void put_pending(struct rdb_encoder *e)
         return;
     }
     put_raw_id(e, p->id);
-    put_le64(&e->stage, (uint64_t)p->delivery_time_ms);
+    rdb_put_le64(&e->stage, (uint64_t)p->delivery_time_ms);
     rdb_put_length(&e->stage, p->delivery_count);
 }
 
 static void put_consumer_numbers(struct rdb_encoder *e)
 {
     const struct stream_consumer *c = consumer_of(e);
-    put_le64(&e->stage, (uint64_t)c->seen_time_ms);
+    rdb_put_le64(&e->stage, (uint64_t)c->seen_time_ms);
     rdb_put_length(&e->stage, idtree_count(c->pending));
     idtree_seek_first(&e->u.stream.pending, c->pending);
     e->step = STEP_CONSUMER_PENDING;

@@ -57,17 +57,17 @@ static void sum_up(struct rdb_file_decoder *d)
 static enum rdb_progress read_header(struct rdb_file_decoder *d, struct rdb_reader *r)
 {
     const unsigned char *p;
-    RDB_TRY(reader_fixed(r, HEADER_BYTES, &p));
+    RDB_TRY(rdb_reader_fixed(r, HEADER_BYTES, &p));
     if (memcmp(p, "REDIS", 5) != 0)
-        return reader_refuse(r, ERROR_CORRUPT, "this is no RDB: it does not begin with REDIS");
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "this is no RDB: it does not begin with REDIS");
     for (int i = 5; i < HEADER_BYTES; i++) {
         if (p[i] < '0' || p[i] > '9')
-            return reader_refuse(r, ERROR_CORRUPT, "the RDB version is not four digits");
+            return rdb_reader_refuse(r, ERROR_CORRUPT, "the RDB version is not four digits");
         d->version = d->version * 10 + (p[i] - '0');
     }
     if (d->version < 1 || d->version > RDB_VERSION_READ_MAX)
-        return reader_refuse(r, ERROR_UNSUPPORTED, "Can't handle RDB format version %d",
-                             d->version);
+        return rdb_reader_refuse(r, ERROR_UNSUPPORTED, "Can't handle RDB format version %d",
+                                 d->version);
     d->started = true;
     return RDB_DONE;
 }
@@ -77,7 +77,7 @@ static enum rdb_progress read_header(struct rdb_file_decoder *d, struct rdb_read
 static enum rdb_progress read_lengths(struct rdb_file_decoder *d, struct rdb_reader *r, int count)
 {
     for (; d->part < count; d->part++)
-        RDB_TRY(reader_length(r, &d->numbers[d->part]));
+        RDB_TRY(rdb_reader_length(r, &d->numbers[d->part]));
     return RDB_DONE;
 }
 
@@ -98,7 +98,8 @@ static enum rdb_progress on_select(struct rdb_file_decoder *d, struct rdb_reader
 {
     RDB_TRY(read_lengths(d, r, 1));
     if (d->numbers[0] > INT_MAX)
-        return reader_refuse(r, ERROR_CORRUPT, "database %llu", (unsigned long long)d->numbers[0]);
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "database %llu",
+                                 (unsigned long long)d->numbers[0]);
     d->db = (int)d->numbers[0];
     return RDB_DONE;
 }
@@ -113,7 +114,7 @@ static enum rdb_progress on_idle(struct rdb_file_decoder *d, struct rdb_reader *
 static enum rdb_progress on_freq(struct rdb_file_decoder *d, struct rdb_reader *r)
 {
     uint8_t freq;
-    RDB_TRY(reader_u8(r, &freq));
+    RDB_TRY(rdb_reader_u8(r, &freq));
     d->freq = freq;
     return RDB_DONE;
 }
@@ -121,7 +122,7 @@ static enum rdb_progress on_freq(struct rdb_file_decoder *d, struct rdb_reader *
 static enum rdb_progress on_expire_ms(struct rdb_file_decoder *d, struct rdb_reader *r)
 {
     uint64_t bits;
-    RDB_TRY(reader_le64(r, &bits));
+    RDB_TRY(rdb_reader_le64(r, &bits));
     d->expire_ms = (int64_t)bits;
     return RDB_DONE;
 }
@@ -129,7 +130,7 @@ static enum rdb_progress on_expire_ms(struct rdb_file_decoder *d, struct rdb_rea
 static enum rdb_progress on_expire_s(struct rdb_file_decoder *d, struct rdb_reader *r)
 {
     const unsigned char *p;
-    RDB_TRY(reader_fixed(r, 4, &p));
+    RDB_TRY(rdb_reader_fixed(r, 4, &p));
     uint32_t bits = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
     d->expire_ms = (int64_t)(int32_t)bits * 1000;
     return RDB_DONE;
@@ -139,11 +140,11 @@ static enum rdb_progress on_aux(struct rdb_file_decoder *d, struct rdb_reader *r
 {
     struct bytes text;
     if (d->part == 0) {
-        RDB_TRY(reader_string(r, &text));
+        RDB_TRY(rdb_reader_string(r, &text));
         kept_set(&d->name, r, text);
         d->part = 1;
     }
-    RDB_TRY(reader_string(r, &text));
+    RDB_TRY(rdb_reader_string(r, &text));
     bool good = d->sink->aux == NULL || d->sink->aux(d->owner, kept_view(&d->name), text, r->error);
     return good ? RDB_DONE : RDB_FAILED;
 }
@@ -151,18 +152,18 @@ static enum rdb_progress on_aux(struct rdb_file_decoder *d, struct rdb_reader *r
 static enum rdb_progress on_function(struct rdb_file_decoder *d, struct rdb_reader *r)
 {
     struct bytes code;
-    RDB_TRY(reader_string(r, &code));
+    RDB_TRY(rdb_reader_string(r, &code));
     if (d->sink->function == NULL)
-        return reader_refuse(r, ERROR_UNSUPPORTED,
-                             "a function library: functions are not supported");
+        return rdb_reader_refuse(r, ERROR_UNSUPPORTED,
+                                 "a function library: functions are not supported");
     return d->sink->function(d->owner, code, r->error) ? RDB_DONE : RDB_FAILED;
 }
 
 static enum rdb_progress on_old_function(struct rdb_file_decoder *d, struct rdb_reader *r)
 {
     (void)d;
-    return reader_refuse(r, ERROR_UNSUPPORTED,
-                         "a function in the form of Redis 7.0's release candidates");
+    return rdb_reader_refuse(r, ERROR_UNSUPPORTED,
+                             "a function in the form of Redis 7.0's release candidates");
 }
 
 static enum rdb_progress on_module_aux(struct rdb_file_decoder *d, struct rdb_reader *r)
@@ -170,8 +171,8 @@ static enum rdb_progress on_module_aux(struct rdb_file_decoder *d, struct rdb_re
     RDB_TRY(read_lengths(d, r, 1));
     char name[RDB_MODULE_NAME_BYTES];
     rdb_module_name(name, d->numbers[0]);
-    return reader_refuse(r, ERROR_UNSUPPORTED, "data of the module '%s': modules are not supported",
-                         name);
+    return rdb_reader_refuse(r, ERROR_UNSUPPORTED,
+                             "data of the module '%s': modules are not supported", name);
 }
 
 static enum rdb_progress on_eof(struct rdb_file_decoder *d, struct rdb_reader *r)
@@ -182,13 +183,13 @@ static enum rdb_progress on_eof(struct rdb_file_decoder *d, struct rdb_reader *r
     }
     if (d->version >= CHECKSUM_VERSION) {
         uint64_t crc;
-        enum rdb_progress progress = reader_le64(r, &crc);
+        enum rdb_progress progress = rdb_reader_le64(r, &crc);
         d->summed = r->at; // it does not cover itself
         RDB_TRY(progress);
         if (d->checksum && crc != 0 && crc != d->crc)
-            return reader_refuse(r, ERROR_CORRUPT,
-                                 "Wrong RDB checksum expected: (%llx) but got (%llx)",
-                                 (unsigned long long)crc, (unsigned long long)d->crc);
+            return rdb_reader_refuse(r, ERROR_CORRUPT,
+                                     "Wrong RDB checksum expected: (%llx) but got (%llx)",
+                                     (unsigned long long)crc, (unsigned long long)d->crc);
     }
     d->finished = true;
     return RDB_DONE;
@@ -217,7 +218,7 @@ static enum rdb_progress on_entry(struct rdb_file_decoder *d, struct rdb_reader 
     if (d->part == 0) {
         struct bytes key;
         r->layout = READER_AS_STR;
-        RDB_TRY(reader_string(r, &key));
+        RDB_TRY(rdb_reader_string(r, &key));
         kept_set(&d->key, r, key);
         d->part = 1;
     }
@@ -257,7 +258,7 @@ static row_function *const opcode_rows[256] = {
 static enum rdb_progress begin_row(struct rdb_file_decoder *d, struct rdb_reader *r)
 {
     uint8_t code;
-    RDB_TRY(reader_u8(r, &code));
+    RDB_TRY(rdb_reader_u8(r, &code));
     if (rdb_type_is_value(code)) {
         value_decoder_init(&d->value, (enum rdb_type)code, &d->options);
         d->value_open = true;
@@ -265,7 +266,7 @@ static enum rdb_progress begin_row(struct rdb_file_decoder *d, struct rdb_reader
     } else if (opcode_rows[code] != NULL) {
         d->row = opcode_rows[code];
     } else {
-        return reader_refuse(r, ERROR_CORRUPT, "unknown opcode or type %d", code);
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "unknown opcode or type %d", code);
     }
     d->part = 0;
     r->layout = READER_AS_STR;
@@ -280,7 +281,7 @@ static enum rdb_progress run(struct rdb_file_decoder *d)
         if (d->row == NULL) RDB_TRY(begin_row(d, r));
         RDB_TRY(d->row(d, r));
         d->row = NULL;
-        if (!reader_work(r, 4) && !d->finished) return RDB_BUDGET;
+        if (!rdb_reader_work(r, 4) && !d->finished) return RDB_BUDGET;
     }
     return RDB_DONE;
 }
@@ -290,10 +291,10 @@ static enum rdb_progress push_piece(struct rdb_file_decoder *d, struct bytes *pi
                                     struct budget *budget, struct error *error)
 {
     d->summed = piece->data;
-    reader_open(&d->reader, piece, budget, error);
+    rdb_reader_open(&d->reader, piece, budget, error);
     enum rdb_progress progress = run(d);
     if (!d->finished && progress != RDB_FAILED) sum_up(d);
-    reader_close(&d->reader, piece);
+    rdb_reader_close(&d->reader, piece);
     return progress;
 }
 
@@ -326,7 +327,7 @@ bool rdb_file_decoder_free_step(struct rdb_file_decoder *d, struct budget *budge
 {
     if (d == NULL) return true;
     if (d->value_open && !value_decoder_free_step(&d->value, budget)) return false;
-    reader_free(&d->reader);
+    rdb_reader_free(&d->reader);
     kept_free(&d->name);
     kept_free(&d->key);
     mem_free(d);

@@ -8,7 +8,7 @@ enum { INT8_FORM = 0xC0, INT16_FORM = 0xC1, INT32_FORM = 0xC2, LZF_FORM = 0xC3 }
 enum { NUMBER_TEXT_MAX_BYTES = 11, COMPRESS_MIN_BYTES = 21, COMPRESS_SAVES_BYTES = 4 };
 enum { LENGTH_14_FORM = 0x40, LENGTH_32_FORM = 0x80, LENGTH_64_FORM = 0x81, LENGTH_MAX_BYTES = 9 };
 
-void put_u8(struct buf *out, uint8_t byte)
+void rdb_put_u8(struct buf *out, uint8_t byte)
 {
     buf_append_byte(out, byte);
 }
@@ -25,17 +25,17 @@ static void big_endian(unsigned char *to, uint64_t number, int len)
         to[i] = (unsigned char)(number >> (8 * (len - 1 - i)));
 }
 
-void put_le64(struct buf *out, uint64_t number)
+void rdb_put_le64(struct buf *out, uint64_t number)
 {
     little_endian((unsigned char *)buf_reserve(out, 8), number, 8);
     buf_commit(out, 8);
 }
 
-void put_double(struct buf *out, double number)
+void rdb_put_double(struct buf *out, double number)
 {
     uint64_t bits;
     memcpy(&bits, &number, sizeof(bits));
-    put_le64(out, bits);
+    rdb_put_le64(out, bits);
 }
 
 static size_t length_form(unsigned char to[LENGTH_MAX_BYTES], uint64_t length)
@@ -83,9 +83,9 @@ static bool put_number(struct buf *out, struct bytes s)
     return true;
 }
 
-void put_lzf_head(struct buf *out, size_t packed_len, size_t raw_len)
+void rdb_put_lzf_head(struct buf *out, size_t packed_len, size_t raw_len)
 {
-    put_u8(out, LZF_FORM);
+    rdb_put_u8(out, LZF_FORM);
     rdb_put_length(out, packed_len);
     rdb_put_length(out, raw_len);
 }
@@ -98,20 +98,20 @@ static bool put_lzf(struct buf *out, struct bytes s)
     char *to = buf_reserve(out, HEAD_MAX + s.len);
     size_t packed = lzf_pack(s, to + HEAD_MAX, s.len - COMPRESS_SAVES_BYTES);
     if (packed == 0) return false;
-    put_lzf_head(out, packed, s.len);
+    rdb_put_lzf_head(out, packed, s.len);
     memmove(buf_reserve(out, packed), to + HEAD_MAX, packed);
     buf_commit(out, packed);
     return true;
 }
 
-bool put_compact(struct buf *out, struct bytes s, bool compress)
+bool rdb_put_compact(struct buf *out, struct bytes s, bool compress)
 {
     return put_number(out, s) || (compress && put_lzf(out, s));
 }
 
 void rdb_put_string(struct buf *out, struct bytes s, bool compress)
 {
-    if (put_compact(out, s, compress)) return;
+    if (rdb_put_compact(out, s, compress)) return;
     rdb_put_length(out, s.len);
     buf_append_bytes(out, s);
 }
@@ -125,20 +125,20 @@ void rdb_put_header(struct buf *out, int version)
 
 void rdb_put_aux(struct buf *out, const char *name, struct bytes value)
 {
-    put_u8(out, RDB_OP_AUX);
+    rdb_put_u8(out, RDB_OP_AUX);
     rdb_put_string(out, bytes_from_cstr(name), false);
     rdb_put_string(out, value, false);
 }
 
 void rdb_put_select_db(struct buf *out, int db)
 {
-    put_u8(out, RDB_OP_SELECTDB);
+    rdb_put_u8(out, RDB_OP_SELECTDB);
     rdb_put_length(out, (uint64_t)db);
 }
 
 void rdb_put_resize_db(struct buf *out, uint64_t keys, uint64_t expires)
 {
-    put_u8(out, RDB_OP_RESIZEDB);
+    rdb_put_u8(out, RDB_OP_RESIZEDB);
     rdb_put_length(out, keys);
     rdb_put_length(out, expires);
 }
@@ -147,24 +147,24 @@ void rdb_put_entry_head(struct buf *out, int64_t expire_ms, int64_t idle_s, int 
                         enum rdb_type type, struct bytes key)
 {
     if (expire_ms != -1) {
-        put_u8(out, RDB_OP_EXPIRETIME_MS);
-        put_le64(out, (uint64_t)expire_ms);
+        rdb_put_u8(out, RDB_OP_EXPIRETIME_MS);
+        rdb_put_le64(out, (uint64_t)expire_ms);
     }
     if (idle_s >= 0) {
-        put_u8(out, RDB_OP_IDLE);
+        rdb_put_u8(out, RDB_OP_IDLE);
         rdb_put_length(out, (uint64_t)idle_s);
     }
     if (freq >= 0) {
-        put_u8(out, RDB_OP_FREQ);
-        put_u8(out, (uint8_t)freq);
+        rdb_put_u8(out, RDB_OP_FREQ);
+        rdb_put_u8(out, (uint8_t)freq);
     }
-    put_u8(out, (uint8_t)type);
+    rdb_put_u8(out, (uint8_t)type);
     rdb_put_string(out, key, false);
 }
 
 void rdb_put_eof(struct buf *out, uint64_t crc_before, bool checksum)
 {
     static const unsigned char eof = RDB_OP_EOF;
-    put_u8(out, eof);
-    put_le64(out, checksum ? crc64(crc_before, &eof, 1) : 0);
+    rdb_put_u8(out, eof);
+    rdb_put_le64(out, checksum ? crc64(crc_before, &eof, 1) : 0);
 }

@@ -4,13 +4,13 @@
 
 #include "base/bytes.h"
 
-void put_u8(struct buf *out, uint8_t byte);
-void put_le64(struct buf *out, uint64_t number);
-void put_double(struct buf *out, double number);
+void rdb_put_u8(struct buf *out, uint8_t byte);
+void rdb_put_le64(struct buf *out, uint64_t number);
+void rdb_put_double(struct buf *out, double number);
 // The whole string as a short integer, or LZF, when it has such a form; false, and nothing put,
 // when it is to be written as it is.
-bool put_compact(struct buf *out, struct bytes s, bool compress);
+bool rdb_put_compact(struct buf *out, struct bytes s, bool compress);
 // What stands before `packed_len` bytes of LZF that give `raw_len`.
-void put_lzf_head(struct buf *out, size_t packed_len, size_t raw_len);
+void rdb_put_lzf_head(struct buf *out, size_t packed_len, size_t raw_len);
 
 #endif

@@ -55,15 +55,15 @@ static enum rdb_progress run_body(struct restore_decoder *d)
     struct rdb_reader *r = &d->reader;
     if (d->state == RESTORE_TYPE) {
         uint8_t type;
-        RDB_TRY(reader_u8(r, &type));
+        RDB_TRY(rdb_reader_u8(r, &type));
         if (!rdb_type_is_value(type))
-            return reader_refuse(r, ERROR_CORRUPT, "unknown type of value %d", type);
+            return rdb_reader_refuse(r, ERROR_CORRUPT, "unknown type of value %d", type);
         value_decoder_init(&d->value, (enum rdb_type)type, &d->options);
         d->state = RESTORE_VALUE;
     }
     RDB_TRY(value_decoder_run(&d->value, r));
     if (value_decoder_empty(&d->value))
-        return reader_refuse(r, ERROR_CORRUPT, "an empty container");
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "an empty container");
     d->state = RESTORE_FOOTER;
     return RDB_DONE;
 }
@@ -81,9 +81,9 @@ static enum rdb_progress push_body(struct restore_decoder *d, struct bytes *inpu
         piece.data += piece.len;
         piece.len = 0;
     } else {
-        reader_open(&d->reader, &piece, budget, &d->why);
+        rdb_reader_open(&d->reader, &piece, budget, &d->why);
         progress = run_body(d);
-        reader_close(&d->reader, &piece);
+        rdb_reader_close(&d->reader, &piece);
     }
     size_t taken = (size_t)(piece.data - begin);
     d->crc = crc64(d->crc, begin, taken);
@@ -173,7 +173,7 @@ bool restore_decoder_free_step(struct restore_decoder *d, struct budget *budget)
 {
     if (d == NULL) return true;
     if (!value_decoder_free_step(&d->value, budget)) return false;
-    reader_free(&d->reader);
+    rdb_reader_free(&d->reader);
     mem_free(d);
     return true;
 }

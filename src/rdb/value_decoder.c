@@ -44,7 +44,7 @@ void value_decoder_init(struct value_decoder *d, enum rdb_type type,
 enum rdb_progress value_decoder_run(struct value_decoder *d, struct rdb_reader *r)
 {
     if (!rdb_type_is_value((int)d->type))
-        return reader_refuse(r, ERROR_CORRUPT, "unknown type of value %d", (int)d->type);
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "unknown type of value %d", (int)d->type);
     return decoders[d->type](d, r);
 }
 
@@ -79,8 +79,8 @@ enum rdb_progress decode_twice(struct rdb_reader *r, const char *what, struct by
 {
     struct buf quoted = BUF_EMPTY;
     text_append_quoted(&quoted, bytes_of(name.data, name.len < 64 ? name.len : 64));
-    enum rdb_progress failed = reader_refuse(r, ERROR_CORRUPT, "%s %.*s comes twice", what,
-                                             (int)buf_len(&quoted), buf_view(&quoted).data);
+    enum rdb_progress failed = rdb_reader_refuse(r, ERROR_CORRUPT, "%s %.*s comes twice", what,
+                                                 (int)buf_len(&quoted), buf_view(&quoted).data);
     buf_free(&quoted);
     return failed;
 }
@@ -90,7 +90,7 @@ enum rdb_progress decode_twice(struct rdb_reader *r, const char *what, struct by
 enum rdb_progress decode_pack_corrupt(struct rdb_reader *r, enum pack_kind kind)
 {
     static const char *const names[] = {"listpack", "ziplist", "zipmap"};
-    return reader_refuse(r, ERROR_CORRUPT, "the %s before here is corrupt", names[kind]);
+    return rdb_reader_refuse(r, ERROR_CORRUPT, "the %s before here is corrupt", names[kind]);
 }
 
 enum rdb_progress decode_pack_begin(struct value_decoder *d, struct rdb_reader *r,
@@ -98,7 +98,7 @@ enum rdb_progress decode_pack_begin(struct value_decoder *d, struct rdb_reader *
 {
     struct bytes blob;
     r->layout = READER_AS_STR;
-    RDB_TRY(reader_string(r, &blob));
+    RDB_TRY(rdb_reader_string(r, &blob));
     kept_set(&d->first, r, blob);
     if (!pack_begin(&d->pack, kind, kept_view(&d->first))) return decode_pack_corrupt(r, kind);
     return RDB_DONE;
@@ -119,11 +119,11 @@ enum rdb_progress decode_module(struct value_decoder *d, struct rdb_reader *r)
 {
     (void)d;
     uint64_t id;
-    RDB_TRY(reader_length(r, &id));
+    RDB_TRY(rdb_reader_length(r, &id));
     char name[RDB_MODULE_NAME_BYTES];
     rdb_module_name(name, id);
-    return reader_refuse(r, ERROR_UNSUPPORTED,
-                         "a value of the module type '%s': modules are not supported", name);
+    return rdb_reader_refuse(r, ERROR_UNSUPPORTED,
+                             "a value of the module type '%s': modules are not supported", name);
 }
 
 // ---- strings ----------------------------------------------------------------------------------
@@ -132,8 +132,8 @@ enum rdb_progress decode_string(struct value_decoder *d, struct rdb_reader *r)
 {
     struct bytes text;
     r->layout = READER_AS_STR;
-    RDB_TRY(reader_string(r, &text));
-    struct str *own = reader_take_str(r);
+    RDB_TRY(rdb_reader_string(r, &text));
+    struct str *own = rdb_reader_take_str(r);
     if (own != NULL)
         string_take(&d->value, own);
     else

@@ -4,7 +4,7 @@
 #define WHERRY_RDB_VALUE_DECODER_H
 
 #include "rdb/pack.h"
-#include "rdb/reader.h"
+#include "rdb/rdb_reader.h"
 #include "value/stream_group.h"
 
 // A pack is checked and put in its place in one go up to this size, in slices above it.

@@ -1,4 +1,4 @@
-#include "rdb/reader.h"
+#include "rdb/rdb_reader.h"
 
 #include "base/mem.h"
 
@@ -21,7 +21,7 @@ enum { WINDOW_BYTES = LZF_WINDOW_BYTES + UNPACK_STEP_BYTES };
 enum { LENGTH_32 = 0x80, LENGTH_64 = 0x81 };
 enum { ENCODED_INT8, ENCODED_INT16, ENCODED_INT32, ENCODED_LZF };
 
-void reader_free(struct rdb_reader *r)
+void rdb_reader_free(struct rdb_reader *r)
 {
     gather_free(&r->gather);
     mem_free(r->scratch);
@@ -30,8 +30,8 @@ void reader_free(struct rdb_reader *r)
     *r = (struct rdb_reader){0};
 }
 
-void reader_open(struct rdb_reader *r, const struct bytes *input, struct budget *budget,
-                 struct error *error)
+void rdb_reader_open(struct rdb_reader *r, const struct bytes *input, struct budget *budget,
+                     struct error *error)
 {
     r->begin = r->at = input->data;
     r->end = input->data + input->len;
@@ -39,7 +39,7 @@ void reader_open(struct rdb_reader *r, const struct bytes *input, struct budget 
     r->error = error;
 }
 
-void reader_close(struct rdb_reader *r, struct bytes *input)
+void rdb_reader_close(struct rdb_reader *r, struct bytes *input)
 {
     size_t taken = (size_t)(r->at - r->begin);
     r->offset += taken;
@@ -48,31 +48,31 @@ void reader_close(struct rdb_reader *r, struct bytes *input)
     r->begin = r->at = r->end = NULL;
 }
 
-uint64_t reader_offset(const struct rdb_reader *r)
+uint64_t rdb_reader_offset(const struct rdb_reader *r)
 {
     return r->offset + (uint64_t)(r->at - r->begin);
 }
 
-bool reader_work(struct rdb_reader *r, uint32_t units)
+bool rdb_reader_work(struct rdb_reader *r, uint32_t units)
 {
     return r->budget == NULL || budget_left(r->budget, units);
 }
 
-enum rdb_progress reader_refuse(struct rdb_reader *r, enum error_class class, const char *format,
-                                ...)
+enum rdb_progress rdb_reader_refuse(struct rdb_reader *r, enum error_class class,
+                                    const char *format, ...)
 {
     char text[ERROR_TEXT_BYTES - 64];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    error_set(r->error, class, "%s, at byte %llu", text, (unsigned long long)reader_offset(r));
+    error_set(r->error, class, "%s, at byte %llu", text, (unsigned long long)rdb_reader_offset(r));
     return RDB_FAILED;
 }
 
 // ---- fixed bytes ------------------------------------------------------------------------------
 
-enum rdb_progress reader_fixed(struct rdb_reader *r, size_t len, const unsigned char **out)
+enum rdb_progress rdb_reader_fixed(struct rdb_reader *r, size_t len, const unsigned char **out)
 {
     size_t there = (size_t)(r->end - r->at);
     if (r->fixed_have == 0 && there >= len) {
@@ -91,7 +91,7 @@ enum rdb_progress reader_fixed(struct rdb_reader *r, size_t len, const unsigned 
     return RDB_DONE;
 }
 
-enum rdb_progress reader_u8(struct rdb_reader *r, uint8_t *out)
+enum rdb_progress rdb_reader_u8(struct rdb_reader *r, uint8_t *out)
 {
     if (r->at == r->end) return RDB_MORE;
     *out = (uint8_t)*r->at++;
@@ -114,18 +114,18 @@ static uint64_t big_endian(const unsigned char *p, size_t len)
     return n;
 }
 
-enum rdb_progress reader_le64(struct rdb_reader *r, uint64_t *out)
+enum rdb_progress rdb_reader_le64(struct rdb_reader *r, uint64_t *out)
 {
     const unsigned char *p;
-    RDB_TRY(reader_fixed(r, 8, &p));
+    RDB_TRY(rdb_reader_fixed(r, 8, &p));
     *out = little_endian(p, 8);
     return RDB_DONE;
 }
 
-enum rdb_progress reader_double(struct rdb_reader *r, double *out)
+enum rdb_progress rdb_reader_double(struct rdb_reader *r, double *out)
 {
     uint64_t bits;
-    RDB_TRY(reader_le64(r, &bits));
+    RDB_TRY(rdb_reader_le64(r, &bits));
     memcpy(out, &bits, sizeof(bits));
     return RDB_DONE;
 }
@@ -137,7 +137,7 @@ static enum rdb_progress length_or_encoding(struct rdb_reader *r, uint64_t *out,
 {
     const unsigned char *p;
     if (!r->has_first) {
-        RDB_TRY(reader_u8(r, &r->first));
+        RDB_TRY(rdb_reader_u8(r, &r->first));
         r->has_first = true;
     }
     *encoded = false;
@@ -146,14 +146,15 @@ static enum rdb_progress length_or_encoding(struct rdb_reader *r, uint64_t *out,
         *out = r->first & 63;
         break;
     case 1:
-        RDB_TRY(reader_fixed(r, 1, &p));
+        RDB_TRY(rdb_reader_fixed(r, 1, &p));
         *out = (uint64_t)(r->first & 63) << 8 | p[0];
         break;
     case 2:
         if (r->first != LENGTH_32 && r->first != LENGTH_64)
-            return reader_refuse(r, ERROR_CORRUPT, "unknown form of a length (0x%02x)", r->first);
+            return rdb_reader_refuse(r, ERROR_CORRUPT, "unknown form of a length (0x%02x)",
+                                     r->first);
         size_t len = r->first == LENGTH_32 ? 4 : 8;
-        RDB_TRY(reader_fixed(r, len, &p));
+        RDB_TRY(rdb_reader_fixed(r, len, &p));
         *out = big_endian(p, len);
         break;
     default:
@@ -164,11 +165,12 @@ static enum rdb_progress length_or_encoding(struct rdb_reader *r, uint64_t *out,
     return RDB_DONE;
 }
 
-enum rdb_progress reader_length(struct rdb_reader *r, uint64_t *out)
+enum rdb_progress rdb_reader_length(struct rdb_reader *r, uint64_t *out)
 {
     bool encoded;
     RDB_TRY(length_or_encoding(r, out, &encoded));
-    if (encoded) return reader_refuse(r, ERROR_CORRUPT, "an encoded string where a length belongs");
+    if (encoded)
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "an encoded string where a length belongs");
     return RDB_DONE;
 }
 
@@ -192,8 +194,9 @@ static void begin_long(struct rdb_reader *r)
 static enum rdb_progress begin_lzf(struct rdb_reader *r)
 {
     if (r->text_len == 0 || r->packed_len == 0 || r->text_len / LZF_RATIO_MAX > r->packed_len)
-        return reader_refuse(r, ERROR_CORRUPT, "%llu bytes of LZF cannot hold %llu",
-                             (unsigned long long)r->packed_len, (unsigned long long)r->text_len);
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "%llu bytes of LZF cannot hold %llu",
+                                 (unsigned long long)r->packed_len,
+                                 (unsigned long long)r->text_len);
     r->lzf = (struct lzf_unpacker){0};
     if (r->text_len <= RDB_CLAIM_BYTES) {
         scratch_reserve(r, (size_t)r->text_len);
@@ -217,7 +220,7 @@ static enum rdb_progress head(struct rdb_reader *r)
     r->block = NULL;
     if (encoded) {
         if (n > ENCODED_LZF)
-            return reader_refuse(r, ERROR_CORRUPT, "unknown string encoding %d", (int)n);
+            return rdb_reader_refuse(r, ERROR_CORRUPT, "unknown string encoding %d", (int)n);
         r->text_step = n == ENCODED_LZF ? TEXT_PACKED : TEXT_NUMBER;
         r->number_bytes = (uint8_t)(1u << n);
         return RDB_DONE;
@@ -236,7 +239,7 @@ static enum rdb_progress head(struct rdb_reader *r)
 static enum rdb_progress number(struct rdb_reader *r, struct bytes *out)
 {
     const unsigned char *p;
-    RDB_TRY(reader_fixed(r, r->number_bytes, &p));
+    RDB_TRY(rdb_reader_fixed(r, r->number_bytes, &p));
     int shift = 64 - 8 * r->number_bytes;
     int64_t n = (int64_t)(little_endian(p, r->number_bytes) << shift) >> shift;
     *out = bytes_of(r->number, text_from_i64(r->number, n));
@@ -268,8 +271,8 @@ static enum rdb_progress read_short(struct rdb_reader *r, struct bytes *out)
 
 static enum rdb_progress no_memory(struct rdb_reader *r)
 {
-    return reader_refuse(r, ERROR_LIMIT, "no memory for a string of %llu bytes",
-                         (unsigned long long)r->text_len);
+    return rdb_reader_refuse(r, ERROR_LIMIT, "no memory for a string of %llu bytes",
+                             (unsigned long long)r->text_len);
 }
 
 static enum rdb_progress read_long(struct rdb_reader *r)
@@ -285,7 +288,7 @@ static enum rdb_progress read_long(struct rdb_reader *r)
         memcpy(to, r->at, n);
         r->at += n;
         gather_commit(&r->gather, n);
-        if (!reader_work(r, (uint32_t)(n / 64 + 1))) return RDB_BUDGET;
+        if (!rdb_reader_work(r, (uint32_t)(n / 64 + 1))) return RDB_BUDGET;
     }
     r->text_step = TEXT_JOIN;
     return RDB_DONE;
@@ -300,14 +303,14 @@ static enum rdb_progress unpack(struct rdb_reader *r, size_t cap)
     bool good = lzf_unpack(&r->lzf, &in, r->scratch, &r->scratch_at, cap);
     r->packed_len -= before - in.len;
     r->at += before - in.len;
-    if (!good) return reader_refuse(r, ERROR_CORRUPT, "LZF copy from before the beginning");
+    if (!good) return rdb_reader_refuse(r, ERROR_CORRUPT, "LZF copy from before the beginning");
     return RDB_DONE;
 }
 
 static enum rdb_progress lzf_wrong_length(struct rdb_reader *r)
 {
-    return reader_refuse(r, ERROR_CORRUPT, "LZF data does not give the %llu bytes announced",
-                         (unsigned long long)r->text_len);
+    return rdb_reader_refuse(r, ERROR_CORRUPT, "LZF data does not give the %llu bytes announced",
+                             (unsigned long long)r->text_len);
 }
 
 static enum rdb_progress read_lzf_short(struct rdb_reader *r, struct bytes *out)
@@ -339,7 +342,7 @@ static enum rdb_progress read_lzf_long(struct rdb_reader *r)
         if (n == 0) return r->packed_len > 0 ? RDB_MORE : lzf_wrong_length(r);
         memcpy(to, r->scratch + before, n);
         gather_commit(g, n);
-        if (!reader_work(r, (uint32_t)(n / 32 + 1))) return RDB_BUDGET;
+        if (!rdb_reader_work(r, (uint32_t)(n / 32 + 1))) return RDB_BUDGET;
     }
     if (r->packed_len > 0 || !lzf_idle(&r->lzf)) return lzf_wrong_length(r);
     r->text_step = TEXT_JOIN;
@@ -363,7 +366,7 @@ static enum rdb_progress join(struct rdb_reader *r, struct bytes *out)
     return RDB_DONE;
 }
 
-enum rdb_progress reader_string(struct rdb_reader *r, struct bytes *out)
+enum rdb_progress rdb_reader_string(struct rdb_reader *r, struct bytes *out)
 {
     for (;;) {
         switch (r->text_step) {
@@ -373,11 +376,11 @@ enum rdb_progress reader_string(struct rdb_reader *r, struct bytes *out)
         case TEXT_NUMBER:
             return number(r, out);
         case TEXT_PACKED:
-            RDB_TRY(reader_length(r, &r->packed_len));
+            RDB_TRY(rdb_reader_length(r, &r->packed_len));
             r->text_step = TEXT_UNPACKED;
             break;
         case TEXT_UNPACKED:
-            RDB_TRY(reader_length(r, &r->text_len));
+            RDB_TRY(rdb_reader_length(r, &r->text_len));
             RDB_TRY(begin_lzf(r));
             break;
         case TEXT_SHORT:
@@ -396,14 +399,14 @@ enum rdb_progress reader_string(struct rdb_reader *r, struct bytes *out)
     }
 }
 
-struct str *reader_take_str(struct rdb_reader *r)
+struct str *rdb_reader_take_str(struct rdb_reader *r)
 {
     struct str *s = r->str;
     r->str = NULL;
     return s;
 }
 
-char *reader_take_block(struct rdb_reader *r)
+char *rdb_reader_take_block(struct rdb_reader *r)
 {
     char *block = r->block;
     r->block = NULL;
@@ -416,7 +419,7 @@ void kept_set(struct kept *k, struct rdb_reader *r, struct bytes text)
 {
     str_free(k->str);
     buf_clear(&k->buf);
-    k->str = reader_take_str(r);
+    k->str = rdb_reader_take_str(r);
     if (k->str == NULL) buf_append_bytes(&k->buf, text);
 }
 

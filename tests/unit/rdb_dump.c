@@ -1,0 +1,212 @@
+// DUMP and RESTORE: payloads of a real Redis, values at random, damage of every kind.
+#include "unit/rdb_payloads.h"
+#include "unit/rdb_support.h"
+
+#define PAYLOADS (sizeof(rdb_payloads) / sizeof(rdb_payloads[0]))
+
+static struct bytes payload_bytes(const struct rdb_payload *p)
+{
+    return bytes_of(p->bytes, p->len);
+}
+
+Test(rdb_dump, what_redis_dumped_is_read_and_written_again)
+{
+    for (size_t i = 0; i < PAYLOADS; i++) {
+        const struct rdb_payload *p = &rdb_payloads[i];
+        struct restored r = restore(payload_bytes(p), p->len);
+        cr_assert_eq(r.progress, RDB_DONE, "%s: %s", p->name, r.error.text);
+        cr_assert_str_eq(value_encoding_name(&r.value), p->encoding, "%s", p->name);
+        struct buf again = dump(&r.value, false, RDB_VERSION, 4096, 0);
+        if (p->identical)
+            cr_assert(bytes_equal(buf_view(&again), payload_bytes(p)), "%s differs", p->name);
+        struct restored r2 = restore(buf_view(&again), 7);
+        cr_assert_eq(r2.progress, RDB_DONE, "%s: %s", p->name, r2.error.text);
+        cr_assert(values_equal(&r.value, &r2.value), "%s is another value", p->name);
+        value_free(&r.value);
+        value_free(&r2.value);
+        buf_free(&again);
+    }
+}
+
+Test(rdb_dump, a_payload_cut_anywhere_is_read_all_the_same)
+{
+    struct value_limits limits = default_limits();
+    for (size_t i = 0; i < PAYLOADS; i++) {
+        const struct rdb_payload *p = &rdb_payloads[i];
+        struct restored whole = restore(payload_bytes(p), p->len);
+        for (size_t piece = 1; piece < p->len; piece++) {
+            struct restored r =
+                restore_in(payload_bytes(p), piece, piece % 3, true, false, &limits);
+            cr_assert_eq(r.progress, RDB_DONE, "%s by %zu: %s", p->name, piece, r.error.text);
+            cr_assert(values_equal(&r.value, &whole.value), "%s by %zu", p->name, piece);
+            value_free(&r.value);
+        }
+        value_free(&whole.value);
+    }
+}
+
+Test(rdb_dump, a_payload_that_ends_early_is_refused)
+{
+    for (size_t i = 0; i < PAYLOADS; i++) {
+        const struct rdb_payload *p = &rdb_payloads[i];
+        for (size_t len = 0; len < p->len; len++) {
+            struct value_limits limits = default_limits();
+            struct rdb_decode_options options = {&limits, true};
+            // Shorter than announced: more is wanted.
+            struct restore_decoder *d = restore_decoder_new(p->len, &options, false);
+            struct bytes input = bytes_of(p->bytes, len);
+            struct error error = ERROR_OK;
+            enum rdb_progress progress = restore_decoder_push(d, &input, NULL, &error);
+            cr_assert_eq(progress, RDB_MORE, "%s at %zu", p->name, len);
+            restore_decoder_free(d);
+            // Announced as short as it is: the checksum is not where it should be.
+            struct restored r = restore(bytes_of(p->bytes, len), 64);
+            if (len > 0) cr_assert_eq(r.progress, RDB_FAILED, "%s cut at %zu", p->name, len);
+            if (len > 0) cr_assert_eq(r.error.class, ERROR_UNSUPPORTED);
+        }
+    }
+}
+
+Test(rdb_dump, one_flipped_byte_is_found_by_the_checksum)
+{
+    for (size_t i = 0; i < PAYLOADS; i++) {
+        const struct rdb_payload *p = &rdb_payloads[i];
+        char *copy = mem_alloc(p->len);
+        for (size_t at = 0; at < p->len; at++) {
+            memcpy(copy, p->bytes, p->len);
+            copy[at] = (char)(copy[at] ^ 0x41);
+            struct restored r = restore(bytes_of(copy, p->len), p->len);
+            cr_assert_eq(r.progress, RDB_FAILED, "%s at %zu", p->name, at);
+            cr_assert_eq(r.error.class, ERROR_UNSUPPORTED, "%s: %s", p->name, r.error.text);
+        }
+        mem_free(copy);
+    }
+}
+
+// Whatever is accepted must be a sound value: it is encoded, and decoded again.
+static void must_be_sound(struct restored *r, const char *name, size_t at)
+{
+    if (r->progress != RDB_DONE) {
+        cr_assert_neq(r->error.class, ERROR_NONE, "%s at %zu: no reason", name, at);
+        return;
+    }
+    struct buf again = dump(&r->value, true, 0, 100, 0);
+    struct restored second = restore(buf_view(&again), 64);
+    cr_assert_eq(second.progress, RDB_DONE, "%s at %zu: %s", name, at, second.error.text);
+    cr_assert(values_equal(&r->value, &second.value), "%s at %zu", name, at);
+    value_free(&second.value);
+    value_free(&r->value);
+    buf_free(&again);
+}
+
+Test(rdb_dump, without_a_checksum_every_flip_is_survived, .timeout = 240)
+{
+    struct value_limits limits = default_limits();
+    for (size_t i = 0; i < PAYLOADS; i++) {
+        const struct rdb_payload *p = &rdb_payloads[i];
+        char *copy = mem_alloc(p->len);
+        for (size_t at = 0; at + 10 < p->len; at++) {
+            for (int flip = 0; flip < 8 + 2; flip++) {
+                memcpy(copy, p->bytes, p->len);
+                copy[at] = (char)(flip < 8 ? copy[at] ^ 1 << flip : flip == 8 ? 0 : 0xFF);
+                struct restored r = restore_in(bytes_of(copy, p->len), 50, 0, true, true, &limits);
+                must_be_sound(&r, p->name, at);
+            }
+        }
+        mem_free(copy);
+    }
+}
+
+Test(rdb_dump, random_values_come_back, .timeout = 240)
+{
+    struct value_limits limits = default_limits();
+    struct rng rng;
+    rng_seed(&rng, 20240501);
+    for (int round = 0; round < 300; round++) {
+        enum value_type type = (enum value_type)(round % VALUE_TYPE_COUNT);
+        struct value v;
+        random_value(&v, type, &rng, 1 + (int)rng_below(&rng, 300), round % 4 ? 40 : 3000, &limits);
+        bool compress = rng_below(&rng, 2) == 0;
+        struct buf payload =
+            dump(&v, compress, 0, 1 + rng_below(&rng, 5000), (uint32_t)rng_below(&rng, 200));
+        cr_assert_eq(dump_count(&v, compress, (uint32_t)rng_below(&rng, 200)), buf_len(&payload),
+                     "round %d: counted otherwise", round);
+        struct restored r = restore_in(buf_view(&payload), 1 + rng_below(&rng, 5000),
+                                       (uint32_t)rng_below(&rng, 200), true, false, &limits);
+        cr_assert_eq(r.progress, RDB_DONE, "round %d: %s", round, r.error.text);
+        cr_assert(values_equal(&v, &r.value), "round %d: another value", round);
+        cr_assert_str_eq(value_encoding_name(&v), value_encoding_name(&r.value));
+        value_free(&r.value);
+        value_free(&v);
+        buf_free(&payload);
+    }
+}
+
+Test(rdb_dump, one_byte_at_a_time_gives_the_same_payload)
+{
+    struct value_limits limits = default_limits();
+    struct rng rng;
+    rng_seed(&rng, 7);
+    for (int type = 0; type < VALUE_TYPE_COUNT; type++) {
+        struct value v;
+        random_value(&v, (enum value_type)type, &rng, 200, 700, &limits);
+        struct buf whole = dump(&v, true, 0, 1 << 20, 0), bytewise = dump(&v, true, 0, 1, 1);
+        cr_assert(bytes_equal(buf_view(&whole), buf_view(&bytewise)));
+        buf_free(&whole);
+        buf_free(&bytewise);
+        value_free(&v);
+    }
+}
+
+Test(rdb_dump, the_version_is_the_lowest_that_knows_the_type)
+{
+    struct value_limits limits = default_limits();
+    struct value v;
+    string_init(&v, BYTES("text"));
+    struct buf payload = dump(&v, false, 0, 100, 0);
+    cr_assert_eq(buf_view(&payload).data[buf_len(&payload) - 10], 6);
+    buf_free(&payload);
+    value_free(&v);
+    list_new(&v, &limits);
+    list_add(&v, BYTES("element"));
+    cr_assert_eq(rdb_dump_version(&v), 10);
+    value_free(&v);
+}
+
+Test(rdb_dump, a_later_version_is_refused_as_such)
+{
+    struct buf out = BUF_EMPTY;
+    buf_append(&out, "\x00\x01x\x0c\x00", 5);
+    uint64_t crc = crc64(0, buf_view(&out).data, 5);
+    for (int i = 0; i < 8; i++)
+        buf_append_byte(&out, (uint8_t)(crc >> (8 * i)));
+    struct restored r = restore(buf_view(&out), 100);
+    cr_assert_eq(r.progress, RDB_FAILED);
+    cr_assert_eq(r.error.class, ERROR_UNSUPPORTED);
+    cr_assert(strstr(r.error.text, "version 12") != NULL, "%s", r.error.text);
+    buf_free(&out);
+}
+
+Test(rdb_dump, a_wrong_value_with_a_right_checksum_is_bad_data)
+{
+    // A type that is none; an empty hash; bytes behind the value; a module's value.
+    struct {
+        int type;
+        struct bytes body;
+        const char *says;
+    } wrong[] = {
+        {8, BYTES("\x01x"), "unknown type"},
+        {RDB_HASH, BYTES("\x00"), "empty container"},
+        {RDB_STRING, BYTES("\x01xy"), "too many"},
+        {RDB_STRING, BYTES("\x05xy"), "ends inside"},
+        {RDB_MODULE_2, BYTES("\x81\x01\x02\x03\x04\x05\x06\x07\x08"), "module type"},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct buf payload = as_payload(wrong[i].type, wrong[i].body);
+        struct restored r = restore(buf_view(&payload), 3);
+        cr_assert_eq(r.progress, RDB_FAILED);
+        cr_assert_eq(r.error.class, ERROR_CORRUPT, "%s", r.error.text);
+        cr_assert(strstr(r.error.text, wrong[i].says) != NULL, "%s", r.error.text);
+        buf_free(&payload);
+    }
+}
