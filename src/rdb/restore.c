@@ -102,6 +102,7 @@ static enum rdb_progress push_body(struct restore_decoder *d, struct bytes *inpu
         fail_value(d);
     }
     if (progress == RDB_BUDGET) return RDB_BUDGET;
+    if (taken == 0) return RDB_DONE;
     if (budget != NULL && !budget_left(budget, (uint32_t)(taken / 64 + 1))) return RDB_BUDGET;
     return RDB_DONE;
 }

@@ -12,7 +12,7 @@ enum { PACK_WHOLE_BYTES = 16 * 1024 };
 
 struct stream_build {
     uint64_t nodes_left, groups_left, pending_left, consumers_left;
-    uint64_t numbers[8]; // a run of lengths that is being read
+    uint64_t numbers[9]; // a run of lengths that is being read
     uint8_t numbers_have;
     struct stream_id id; // of the node or pending entry that is being read
     int64_t time_ms;

@@ -14,7 +14,10 @@ struct rdb_payload {
     size_t len;
 };
 
-#define PAYLOAD(name, encoding, identical, bytes) {name, encoding, identical, bytes, sizeof(bytes) - 1}
+#define PAYLOAD(name, encoding, identical, bytes)                                                  \
+    {                                                                                              \
+        name, encoding, identical, bytes, sizeof(bytes) - 1                                        \
+    }
 
 // clang-format off
 static const struct rdb_payload rdb_payloads[] = {
