@@ -1,16 +1,13 @@
 #include "command/table.h"
 
+// One to a line, so that families come and go without touching their neighbours.
+// clang-format off
 const struct command *const command_families[] = {
-    commands_persist, commands_config,      commands_connection,  commands_debug,
-    commands_server,  commands_transaction, commands_replication, NULL,
-    commands_persist,
+    commands_bitfield,
+    commands_bitops,
     commands_config,
     commands_connection,
     commands_debug,
-    commands_transaction,
-    commands_replication,
-    commands_bitfield,
-    commands_bitops,
     commands_expire,
     commands_hash,
     commands_hash_walk,
@@ -18,8 +15,13 @@ const struct command *const command_families[] = {
     commands_keyspace,
     commands_lcs,
     commands_object,
+    commands_persist,
+    commands_replication,
+    commands_server,
     commands_string,
     commands_string_number,
     commands_string_range,
+    commands_transaction,
     NULL,
 };
+// clang-format on
