@@ -303,6 +303,11 @@ static int after_replconf(struct replica *r, const struct machine_event *event, 
                           int next)
 {
     if (event->type != EVENT_BYTES || event->input.len == 0) return r->machine.state;
+    if (event->input.data[0] != '+' && event->input.data[0] != '-') {
+        log_warning(r->log, "Unexpected reply to REPLCONF %s from master: %.*s", what,
+                    event->input.len < 200 ? (int)event->input.len : 200, event->input.data);
+        return replica_retry(r);
+    }
     if (event->input.data[0] == '-')
         log_notice(r->log, "(Non critical) Master does not understand REPLCONF %s: %.*s", what,
                    (int)event->input.len, event->input.data);
