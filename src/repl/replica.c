@@ -457,7 +457,8 @@ static int take_stream(struct replica *r, struct bytes input)
     repl_stream_receive(r->stream, input);
     if (!r->host->apply(r->owner, input)) {
         r->cached = false; // the same bytes would come again
-        return stream_lost(r, "Protocol error in the stream of MASTER");
+        stream_lost(r, "Protocol error in the stream of MASTER");
+        return REPLICA_BACKOFF;
     }
     bool behind = r->stream->received - r->stream->offset > REPLICA_UNAPPLIED_BYTES;
     if (behind && r->host->stuck(r->owner)) replica_hold_back(r);
@@ -547,8 +548,7 @@ static const struct machine_state states[REPLICA_STATES] = {
                           TO(REPLICA_FINISH) | OUT, NULL, 0},
     [REPLICA_FINISH] = {"finish", DEADLINE_NONE, replica_on_finish,
                         TO(REPLICA_STREAM) | TO(REPLICA_CONNECT) | OUT, NULL, 0},
-    [REPLICA_STREAM] = {"stream", DEADLINE_SILENCE, on_stream,
-                        TO(REPLICA_CONNECT) | TO(REPLICA_OFF), NULL, 0},
+    [REPLICA_STREAM] = {"stream", DEADLINE_SILENCE, on_stream, TO(REPLICA_CONNECT) | OUT, NULL, 0},
 };
 #undef OUT
 

@@ -73,8 +73,12 @@ static bool see_mark(struct replica *r, struct bytes input)
 
 static int sync_failed(struct replica *r, const char *why)
 {
-    unsigned long long at = r->loader != NULL ? loader_stats(r->loader)->bytes : 0;
-    log_warning(r->log, "Internal error in RDB reading offset %llu: %s", at, why);
+    if (strncmp(why, "Internal error in RDB", 21) == 0) { // the loader's own words
+        log_warning(r->log, "%s", why);
+    } else {
+        unsigned long long at = r->loader != NULL ? loader_stats(r->loader)->bytes : 0;
+        log_warning(r->log, "Internal error in RDB reading offset %llu: %s", at, why);
+    }
     log_warning(r->log, "Failed trying to load the MASTER synchronization DB from socket: the old "
                         "data stays");
     return replica_retry(r);

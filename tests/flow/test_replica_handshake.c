@@ -37,6 +37,8 @@ static void follow_to(int index, const struct peer_step *last)
     for (int i = 0; i <= index; i++) {
         if (handshake[i].expect != NULL)
             steps[n++] = (struct peer_step)DO_EXPECT(handshake[i].expect);
+        else
+            steps[n++] = (struct peer_step)DO_WAIT(1); // so that the state is seen at all
         if (i < index) steps[n++] = (struct peer_step)DO_SEND(handshake[i].answer);
     }
     memcpy(steps + n, last, 3 * sizeof(*last));
