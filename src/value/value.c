@@ -172,16 +172,34 @@ void value_free(struct value *v)
     }
 }
 
-// Gives back a large string from its end, then frees what is left.
-static bool free_string_step(struct str *s, struct budget *budget)
+// Gives memory back from the end of a block of *len bytes, so that freeing what is left of it is
+// quick. False when the budget is used first.
+static bool release_step(void *block, size_t *len, struct budget *budget)
 {
-    while (s->len > FREE_PIECE_BYTES) {
-        pages_release(s->data + s->len - FREE_PIECE_BYTES, s->data + s->len);
-        s->len -= FREE_PIECE_BYTES;
+    while (*len > FREE_PIECE_BYTES) {
+        pages_release((char *)block + *len - FREE_PIECE_BYTES, (char *)block + *len);
+        *len -= FREE_PIECE_BYTES;
         if (!budget_left(budget, FREE_PIECE_UNITS)) return false;
     }
+    return true;
+}
+
+static bool free_string_step(struct str *s, struct budget *budget)
+{
+    if (!release_step(s->data, &s->len, budget)) return false;
     str_free(s);
     return true;
+}
+
+// Blocks are that large only under unusual limits. How much is left is kept in their header.
+static bool free_listpack_step(unsigned char *lp, struct budget *budget)
+{
+    size_t len = listpack_bytes(lp);
+    bool done = release_step(lp, &len, budget);
+    for (int i = 0; i < 4; i++)
+        lp[i] = (unsigned char)(len >> 8 * i);
+    if (done) listpack_free(lp);
+    return done;
 }
 
 bool value_free_step(struct value *v, struct budget *budget)
@@ -198,8 +216,9 @@ bool value_free_step(struct value *v, struct budget *budget)
         return zskip_free_step(v->u.zset, budget);
     case ENCODING_STREAM:
         return stream_free_step(v->u.stream, budget);
-    case ENCODING_INT:
     case ENCODING_LISTPACK:
+        return free_listpack_step(v->u.listpack, budget);
+    case ENCODING_INT:
     case ENCODING_INTSET:
         break;
     }

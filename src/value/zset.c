@@ -65,13 +65,28 @@ static unsigned char *packed_place(const unsigned char *lp, double score, struct
     return at;
 }
 
+// Whole numbers of up to half the range of int64 are held as integers, as Redis holds them.
+static bool as_integer(double score, int64_t *number)
+{
+    const double most = (double)(INT64_MAX / 2);
+    if (score < -most || score > most) return false;
+    *number = (int64_t)score;
+    return (double)*number == score;
+}
+
 static void insert_packed(struct value *v, struct bytes member, double score)
 {
-    char text[TEXT_DOUBLE_BYTES];
-    struct bytes number = bytes_of(text, text_from_double(text, score));
     unsigned char *lp = v->u.listpack, *at = packed_place(lp, score, member);
     lp = listpack_insert(lp, at, member, &at);
-    v->u.listpack = listpack_insert(lp, listpack_next(lp, at), number, NULL);
+    at = listpack_next(lp, at);
+    int64_t number;
+    if (as_integer(score, &number)) {
+        v->u.listpack = listpack_insert_number(lp, at, number, NULL);
+    } else {
+        char text[TEXT_DOUBLE_BYTES];
+        struct bytes written = bytes_of(text, text_from_double(text, score));
+        v->u.listpack = listpack_insert(lp, at, written, NULL);
+    }
 }
 
 static void make_skiplist(struct value *v, const struct value_limits *limits, uint64_t expected)
