@@ -1,4 +1,14 @@
 # wherry. `make demo` and `make test` do everything; see README.md.
+#
+#   all            packages that are missing, then the programs
+#   demo           a trial over TLS: full sync and MIGRATE with a million-field hash
+#   test           build, tidy, unit, flow and interop tests (each also a target of its own)
+#   asan, tsan     unit, flow and interop tests under sanitizers
+#   conformance    Redis's own suite: GROUP=dump|repl|tls|types, or FILES='unit/dump ...'; TLS=1
+#   bench          speed next to redis-server in the same run
+#   fuzz           each target for FUZZ_SECONDS, under sanitizers
+#   graph          the machines' tables as pictures in docs/
+#   tidy, format   house rules checked; clang-format applied
 SHELL   := /bin/bash
 CC      ?= cc
 BUILD   ?= build
@@ -6,7 +16,7 @@ MODE    ?= release
 TLS     ?= yes
 
 PACKAGES := libuv1-dev libssl-dev libhiredis-dev libjemalloc-dev liblzf-dev libcriterion-dev \
-            pkg-config gcc clang-format graphviz redis-server redis-tools redis-sentinel \
+            libc6-dev gcc clang-format graphviz redis-server redis-tools redis-sentinel \
             tcl tcl-tls procps openssl python3
 
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
@@ -34,9 +44,20 @@ FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(OUT)/tests/fuzz/%,$(wildcard tests/fuzz/
 FUZZ_SECONDS ?= 60
 FLOW_BIN := $(patsubst tests/flow/%.c,$(OUT)/tests/flow/%,$(wildcard tests/flow/test_*.c))
 
-.PHONY: all deps demo test unit flow interop tidy format asan tsan graph bench fuzz fuzz-run sim conformance clean
+.PHONY: all deps programs tests demo test unit flow interop tidy format asan tsan graph bench \
+        fuzz fuzz-run conformance clean print-landcheck
 .SECONDARY:
-all: deps $(OUT)/wherry-server
+
+# What needs packages asks for `deps` and then makes the rest in a second make, so that nothing is
+# compiled before its headers are there. That one uses all cores unless told otherwise.
+AGAIN = +@$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+all: deps
+	$(AGAIN) programs
+deps:
+	@tools/deps.sh $(PACKAGES)
+programs: $(OUT)/wherry-server
+tests: programs $(UNIT_BIN) $(FLOW_BIN)
 
 $(OUT)/wherry-server: $(patsubst %.c,$(OUT)/%.o,$(wildcard src/server/*.c)) $(LIB_OBJ)
 	$(CC) $(LDFLAGS) -Wl,--unresolved-symbols=ignore-all -o $@ $^ $(LIBS)
@@ -59,10 +80,36 @@ $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libsim.a $(OUT)/libwherry.a
 $(OUT)/tests/flow/%: $(OUT)/tests/flow/%.o $(OUT)/libsim.a $(OUT)/libwherry.a
 	$(CC) $(LDFLAGS) -o $@ $< $(OUT)/libsim.a $(OUT)/libwherry.a -lcriterion $(LIBS)
 
-unit: $(UNIT_BIN)
-	@for t in $(UNIT_BIN); do echo "== $$t"; $$t -j1 || exit 1; done
-flow: $(FLOW_BIN)
-	@for t in $(FLOW_BIN); do echo "== $$t"; $$t -j1 || exit 1; done
+# FILTER=word runs the programs and scripts whose names hold the word.
+RUN_TESTS = @python3 tools/test.py --build $(OUT) $(if $(FILTER),--filter '$(FILTER)')
+test: deps
+	$(AGAIN) tests
+	$(RUN_TESTS) tidy unit flow interop
+unit: deps
+	$(AGAIN) $(UNIT_BIN)
+	$(RUN_TESTS) unit
+flow: deps
+	$(AGAIN) $(FLOW_BIN)
+	$(RUN_TESTS) flow
+interop: deps
+	$(AGAIN) programs
+	$(RUN_TESTS) interop
+asan tsan: deps
+	$(AGAIN) MODE=$@ tests
+	@python3 tools/test.py --build $(BUILD)/$@ $(if $(FILTER),--filter '$(FILTER)') unit flow interop
+tidy: deps
+	$(AGAIN) $(OUT)/wherry-server
+	@python3 tools/tidy.py --build $(OUT)
+conformance: deps
+	$(AGAIN) programs
+	@tools/conformance.sh $(if $(filter 1,$(TLS)),--tls) --server $(OUT)/wherry-server \
+	  $(addprefix --group ,$(GROUP)) $(FILES)
+demo: deps
+	$(AGAIN) programs
+	@python3 tools/demo.py --server $(OUT)/wherry-server
+bench: deps
+	$(AGAIN) programs
+	@python3 bench/bench.py --server $(OUT)/wherry-server
 
 # Each target takes its seeds from tests/fuzz/corpus/<name>.
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/driver.o $(OUT)/libwherry.a
@@ -73,7 +120,7 @@ fuzz-run: $(FUZZ_BIN)
 	@for t in $(FUZZ_BIN); do n=$${t##*/fuzz_}; $$t $(FUZZ_SECONDS) tests/fuzz/corpus/$$n || exit 1; done
 
 format:
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	clang-format -i $$(find src tests tools -name '*.[ch]')
 clean:
 	rm -rf $(BUILD)
 

@@ -1,4 +1,5 @@
 // The libuv loop: real clocks, threads, files and signals.
+// Runs alone: it measures time.
 #include "loop/loop_uv.h"
 
 #include "base/mem.h"
