@@ -59,26 +59,34 @@ deps:
 programs: $(OUT)/wherry-server
 tests: programs $(UNIT_BIN) $(FLOW_BIN)
 
+# V=1 shows the commands in full.
+Q := $(if $(V),,@)
+SAY = @$(if $(V),:,echo "  $1")
+
 $(OUT)/wherry-server: $(patsubst %.c,$(OUT)/%.o,$(wildcard src/server/*.c)) $(LIB_OBJ)
-	$(CC) $(LDFLAGS) -Wl,--unresolved-symbols=ignore-all -o $@ $^ $(LIBS)
+	$(call SAY,link $@)
+	$(Q)$(CC) $(LDFLAGS) -Wl,--unresolved-symbols=ignore-all -o $@ $^ $(LIBS)
 
 $(OUT)/libwherry.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(OUT)/libsim.a: $(SIM_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Itests -c -o $@ $<
+	$(call SAY,compile $<)
+	$(Q)$(CC) $(CFLAGS) -Itests -c -o $@ $<
 
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libsim.a $(OUT)/libwherry.a
-	$(CC) $(LDFLAGS) -o $@ $< $(OUT)/libsim.a $(OUT)/libwherry.a -lcriterion $(LIBS)
+	$(call SAY,link $@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(OUT)/libsim.a $(OUT)/libwherry.a -lcriterion $(LIBS)
 
 $(OUT)/tests/flow/%: $(OUT)/tests/flow/%.o $(OUT)/libsim.a $(OUT)/libwherry.a
-	$(CC) $(LDFLAGS) -o $@ $< $(OUT)/libsim.a $(OUT)/libwherry.a -lcriterion $(LIBS)
+	$(call SAY,link $@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(OUT)/libsim.a $(OUT)/libwherry.a -lcriterion $(LIBS)
 
 # FILTER=word runs the programs and scripts whose names hold the word.
 RUN_TESTS = @python3 tools/test.py --build $(OUT) $(if $(FILTER),--filter '$(FILTER)')
@@ -113,7 +121,8 @@ bench: deps
 
 # Each target takes its seeds from tests/fuzz/corpus/<name>.
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/driver.o $(OUT)/libwherry.a
-	$(CC) $(LDFLAGS) -Wl,--unresolved-symbols=ignore-all -o $@ $^ $(LIBS)
+	$(call SAY,link $@)
+	$(Q)$(CC) $(LDFLAGS) -Wl,--unresolved-symbols=ignore-all -o $@ $^ $(LIBS)
 fuzz:
 	$(MAKE) MODE=asan fuzz-run
 fuzz-run: $(FUZZ_BIN)

@@ -34,7 +34,31 @@ BANNED = """fork vfork poll ppoll select pselect epoll_wait getaddrinfo getnamei
     clock_nanosleep system popen wait waitpid daemon SO_RCVTIMEO SO_SNDTIMEO open openat fopen fread
     fwrite pread pwrite rename unlink pthread_join uv_thread_join uv_sem_wait uv_cond_wait
     uv_fs_fsync uv_run SSL_set_fd SSL_connect gets strcpy strcat sprintf""".split()
-ALLOWED = {}  # ("file", "call"): "why"
+FILE_WORK = "in a piece of work, on a worker thread"
+AT_START = "before the loop runs"
+ALLOWED = {
+    ("src/command/config.c", "fopen"): FILE_WORK,
+    ("src/command/config.c", "fread"): FILE_WORK,
+    ("src/command/config.c", "open"): FILE_WORK,
+    ("src/command/config.c", "fdatasync"): FILE_WORK,
+    ("src/command/config.c", "rename"): FILE_WORK,
+    ("src/command/config.c", "unlink"): FILE_WORK,
+    ("src/loop/loop_uv_file.c", "pread"): FILE_WORK,
+    ("src/loop/loop_uv_file.c", "pwrite"): FILE_WORK,
+    ("src/loop/loop_uv_file.c", "open"): FILE_WORK,
+    ("src/loop/loop_uv_file.c", "fsync"): FILE_WORK,
+    ("src/loop/loop_uv_file.c", "fdatasync"): FILE_WORK,
+    ("src/loop/loop_uv_file.c", "rename"): FILE_WORK,
+    ("src/loop/loop_uv_file.c", "unlink"): FILE_WORK,
+    ("src/node/config.c", "fopen"): AT_START,
+    ("src/node/config.c", "fread"): AT_START,
+    ("src/server/logger.c", "open"): AT_START,
+    ("src/server/main.c", "daemon"): AT_START + ", before any thread: the one fork there is",
+    ("src/server/main.c", "fopen"): AT_START,
+    ("src/server/main.c", "unlink"): "after the loop has ended",
+    ("src/conn/net_uv.c", "unlink"): "the entry of a unix socket, when listening begins and ends",
+    ("src/loop/loop_uv.c", "uv_run"): "the loop itself",
+}  # ("file", "call"): "why"
 
 WRITABLE = {}  # "object file symbol": "why"
 
@@ -76,13 +100,13 @@ def functions(code):
 
 
 class Report:
+    """Problems found, and which exceptions were needed."""
+
     def __init__(self):
-        self.checks = 0
         self.problems = []
         self.used = set()
 
     def check(self, ok, text):
-        self.checks += 1
         if not ok:
             self.problems.append(text)
 
@@ -114,7 +138,8 @@ def check_lengths(report):
                          f"better {FUNCTION_AIM}")
     report.unused(LONG_FILES, "the file")
     report.unused(LONG_FUNCTIONS, "the function")
-    return aims
+    print(f"{aims} files and functions are longer than we aim for ({FILE_AIM} and {FUNCTION_AIM} "
+          "lines)")
 
 
 def check_includes(report):
@@ -195,18 +220,23 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build", help="folder of the object files")
     build = parser.parse_args().build
-    report = Report()
-    aims = check_lengths(report)
-    check_includes(report)
-    check_calls(report)
-    check_data(report, build)
-    check_format(report)
-    for problem in report.problems:
-        print(problem)
-    print(f"{aims} files and functions are longer than we aim for ({FILE_AIM} and {FUNCTION_AIM} "
-          "lines)")
-    print(f"{report.checks - len(report.problems)} passed, {len(report.problems)} failed")
-    return 1 if report.problems else 0
+    rules = [
+        ("lengths of files and functions", check_lengths),
+        ("order of includes", check_includes),
+        ("banned calls", check_calls),
+        ("no writable global data", lambda report: check_data(report, build)),
+        ("format", check_format),
+    ]
+    failed = 0
+    for name, rule in rules:
+        report = Report()
+        rule(report)
+        for problem in report.problems:
+            print(problem)
+        print(f"tidy: {name}: {'FAILED' if report.problems else 'ok'}")
+        failed += bool(report.problems)
+    print(f"{len(rules) - failed} passed, {failed} failed")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

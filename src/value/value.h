@@ -66,9 +66,9 @@ struct value_limits {
     size_t set_max_intset_entries;                             // 512
     int list_max_listpack_size;                                // -2
     int list_compress_depth;                                   // 0
-    size_t list_packed_threshold; // elements this long get a plain node; 0: the default, 1 GiB
-    size_t stream_node_max_bytes;                              // 4096
-    int64_t stream_node_max_entries;                           // 100
+    size_t list_packed_threshold;    // elements this long get a plain node; 0: the default, 1 GiB
+    size_t stream_node_max_bytes;    // 4096
+    int64_t stream_node_max_entries; // 100
     // Keys the hashes of tables made under these limits; the node sets it to something secret (the
     // simulator: from its seed), and leaves it alone after that.
     uint64_t hash_seed;

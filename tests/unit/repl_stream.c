@@ -92,9 +92,10 @@ Test(repl_stream, commands_carry_their_select)
     repl_reader_take(&s, &r, &out, sizeof(text));
     size_t len = chain_read(&out, text, sizeof(text) - 1);
     text[len] = '\0';
-    cr_assert_str_eq(text, "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n"
-                           "*1\r\n$3\r\nSET\r\n*1\r\n$3\r\nSET\r\n"
-                           "*2\r\n$6\r\nSELECT\r\n$2\r\n12\r\n*1\r\n$3\r\nSET\r\n");
+    cr_assert_str_eq(text,
+                     "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n"
+                     "*1\r\n$3\r\nSET\r\n*1\r\n$3\r\nSET\r\n"
+                     "*2\r\n$6\r\nSELECT\r\n$2\r\n12\r\n*1\r\n$3\r\nSET\r\n");
     cr_assert_eq(s.offset, (int64_t)len);
     chain_free(&out);
     repl_reader_close(&r);
