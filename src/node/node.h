@@ -87,10 +87,6 @@ struct node {
     bool loading, async_loading;
     uint64_t loading_started_us, loading_total_bytes; // 0 bytes: not known
     struct loader *loader;
-    // The dataset cannot be read: the process is to end with status 1. Set by the program; a node
-    // of which it is not set stays as it is, loading, and says so in `failed`.
-    void (*fatal)(struct node *n);
-    bool failed;
 
     struct job expire_job; // active expiry
     int expire_db;

@@ -236,7 +236,6 @@ void persist_save_for_exit(struct node *n, void (*done)(struct node *n, const st
     struct persist *p = n->persist;
     struct error error = ERROR_OK;
     p->exit_done = done;
-    log_notice(&n->log, "Saving the final RDB snapshot before exiting.");
     if (p->save != NULL) { // on_saved goes on
         save_file_cancel(p->save);
         return;
@@ -369,8 +368,9 @@ static void load_failed(struct persist *p, const struct error *error)
     if (error->class != ERROR_IO)
         log_warning(&n->log, "Terminating server after rdb file reading failure.");
     log_warning(&n->log, "Fatal error loading the DB, check server logs. Exiting.");
-    n->failed = true;
-    if (n->fatal != NULL) n->fatal(n);
+    n->exit_status = 1;
+    n->stopping = true;
+    loop_stop(n->loop);
 }
 
 static void start_loaded(void *owner, bool missing, const struct error *error,
