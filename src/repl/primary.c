@@ -379,7 +379,7 @@ void primary_init(struct primary *p, struct loop *loop, struct log *log, struct 
     p->gather.fire = on_gather;
     p->beat.fire = on_beat;
     p->push.run = run_push;
-    p->alone_since_us = loop_now_us(loop);
+    p->alone_since_us = p->pinged_us = loop_now_us(loop);
     loop_before_wait(loop, &p->push);
     deadline_arm(loop, &p->beat, loop_now_us(loop) + 1000000);
 }
