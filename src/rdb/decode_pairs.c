@@ -202,8 +202,9 @@ static enum rdb_progress survey(struct value_decoder *d, struct rdb_reader *r, b
     }
     if (d->pack_copy != NULL) blob = listpack_view(d->pack_copy);
     if (!from_listpack(d, zset, blob))
-        return rdb_reader_refuse(r, ERROR_CORRUPT, "%s in the block before here are not in order",
-                                 zset ? "members or scores" : "fields");
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "in the block before here %s",
+                                 zset ? "a member comes twice or scores are not in order"
+                                      : "a hash field comes twice");
     d->has_value = true;
     d->left = 0;
     d->step = PACK_FIRST;
