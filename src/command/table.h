@@ -22,6 +22,7 @@ extern const struct command commands_config[];
 extern const struct command commands_connection[];
 extern const struct command commands_debug[];
 extern const struct command commands_server[];
+extern const struct command commands_migrate[];
 extern const struct command commands_transaction[];
 extern const struct command commands_replication[];
 

@@ -193,7 +193,7 @@ void client_parse(struct client *c, struct bytes *input)
 // After a request has run, or was queued by MULTI: replication counts and watches.
 void client_ran(struct client *c)
 {
-    if (c->flags & CLIENT_PARKED) return;
+    if (c->flags & (CLIENT_PARKED | CLIENT_SUSPENDED)) return;
     if (c->flags & CLIENT_PRIMARY)
         repl_applied(c->node, c, c->wire_bytes);
     else if ((c->flags & CLIENT_REPLICA) && c->last_command != NULL)

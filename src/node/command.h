@@ -150,7 +150,7 @@ struct suspension {
     struct client *client;              // NULL once it has gone
     void (*gone)(struct suspension *s); // the client went away: clean up, no resume
 };
-// False: suspending is not allowed here (EXEC, a primary's link).
+// False: suspending is not allowed here (inside EXEC).
 bool ctx_suspend(struct ctx *c, struct suspension *s);
 // Write the reply to client_reply(s->client) first. The client goes on with its next request.
 void client_resume(struct suspension *s);

@@ -228,7 +228,7 @@ void ctx_propagate_none(struct ctx *c)
 
 bool ctx_suspend(struct ctx *c, struct suspension *s)
 {
-    if (c->deny_block) return false;
+    if (c->in_exec) return false;
     s->client = c->client;
     c->client->suspension = s;
     c->client->flags |= CLIENT_SUSPENDED;
@@ -241,6 +241,7 @@ void client_resume(struct suspension *s)
     s->client = NULL;
     c->suspension = NULL;
     c->flags &= ~(uint32_t)CLIENT_SUSPENDED;
+    client_ran(c);
     client_touch_output(c);
     client_process_soon(c);
 }

@@ -16,6 +16,7 @@ struct hold {
     uint32_t machines;
     bool snapshot;
     struct list waiters;
+    struct list sole; // a holder that waits to be the only one (store_before_delete_held)
 };
 
 static struct bytes hold_key(const void *item)
@@ -39,6 +40,7 @@ static struct hold *hold_find_or_add(struct store *s, struct entry *e)
     h->entry = e;
     h->db_index = -1;
     list_init(&h->waiters);
+    list_init(&h->sole);
     if (!dict_insert(s->held, h)) assert(!"held twice");
     return h;
 }
@@ -127,7 +129,10 @@ void store_release(struct store *s, int db_index, struct entry *e)
     struct hold *h = hold_find(s, e);
     assert(h != NULL && h->machines > 0 && h->db_index == db_index && e->holds > 0);
     e->holds--;
-    if (--h->machines > 0) return;
+    if (--h->machines > 0) {
+        wake_all(s, &h->sole);
+        return;
+    }
     s->held_count[db_index]--;
     wake_if_free(s);
     if (!h->snapshot) hold_end(s, h);
@@ -181,7 +186,10 @@ void hold_release_snapshot(struct store *s, struct entry *e)
     assert(h != NULL && h->snapshot && e->holds > 0);
     h->snapshot = false;
     e->holds--;
-    if (h->machines == 0) hold_end(s, h);
+    if (h->machines == 0)
+        hold_end(s, h);
+    else
+        wake_all(s, &h->sole);
 }
 
 void hold_wait(struct store *s, struct entry *e, struct waiter *w)
@@ -192,7 +200,7 @@ void hold_wait(struct store *s, struct entry *e, struct waiter *w)
 bool hold_has_waiters(struct store *s, const struct entry *e)
 {
     const struct hold *h = hold_find(s, e);
-    return h != NULL && !list_empty(&h->waiters);
+    return h != NULL && (!list_empty(&h->waiters) || !list_empty(&h->sole));
 }
 
 void hold_wake(struct store *s, struct entry *e)
@@ -221,5 +229,22 @@ enum write_verdict store_before_write(struct store *s, int db_index, struct byte
     }
     if (owed && !small) snapshot_hurry(s, db, e);
     hold_wait(s, e, w);
+    return WRITE_WAIT;
+}
+
+enum write_verdict store_before_delete_held(struct store *s, int db_index, struct entry *e,
+                                            struct waiter *w)
+{
+    struct db *db = store_db(s, db_index);
+    struct hold *h = hold_find(s, e);
+    assert(h != NULL && e->holds > 0);
+    bool owed = snapshot_owes(s, db, e);
+    if (owed && value_is_small(&e->value)) {
+        snapshot_emit(s, db, e);
+        owed = false;
+    }
+    if (!owed && e->holds == 1 && !s->frozen) return WRITE_NOW;
+    if (owed) snapshot_hurry(s, db, e);
+    list_push_back(s->frozen ? &s->held_waiters[s->live->count] : &h->sole, &w->link);
     return WRITE_WAIT;
 }

@@ -1,0 +1,237 @@
+// MIGRATE in the node: its arguments, its client, what it tells and asks.
+#include "node/migrate_node.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "migrate/migrate.h"
+#include "node/info.h"
+#include "node/parts.h"
+
+enum { MIGRATE_TIMEOUT_MS = 1000 }; // as in Redis, when none or nonsense is given
+
+struct migration {
+    struct migrate_host host; // first: the machines hand it back
+    struct migrator migrator;
+    struct node *node;
+};
+
+static struct node *node_of(const struct migrate_host *host)
+{
+    return ((const struct migration *)(const void *)host)->node;
+}
+
+static void host_delete_key(struct migrate_host *host, int db, struct bytes key)
+{
+    node_delete_key(node_of(host), db, key);
+}
+
+static uint64_t host_window(const struct migrate_host *host)
+{
+    return (uint64_t)node_of(host)->config.migrate_window_bytes;
+}
+
+static uint64_t host_payload_max(const struct migrate_host *host)
+{
+    return node_of(host)->config.request_limits.bulk_bytes;
+}
+
+static bool host_compress(const struct migrate_host *host)
+{
+    return node_of(host)->config.rdbcompression;
+}
+
+static const char *host_verify_name(const struct migrate_host *host)
+{
+    return node_of(host)->config.tls_verify_peer_name;
+}
+
+void migrate_init(struct node *n)
+{
+    struct migration *m = n->migration = mem_new(struct migration);
+    m->node = n;
+    m->host = (struct migrate_host){
+        .loop = n->loop,
+        .network = n->network,
+        .store = &n->store,
+        .log = &n->log,
+        .delete_key = host_delete_key,
+        .window_bytes = host_window,
+        .payload_max_bytes = host_payload_max,
+        .compress = host_compress,
+        .verify_name = host_verify_name,
+    };
+    migrator_init(&m->migrator, &m->host);
+}
+
+void migrate_free(struct node *n)
+{
+    migrator_free(&n->migration->migrator);
+    mem_free(n->migration);
+    n->migration = NULL;
+}
+
+void migrate_role_changed(struct node *n)
+{
+    migrate_cancel_all(&n->migration->migrator, "this node has become a replica");
+}
+
+int migrate_cached_links(const struct node *n)
+{
+    return n->migration->migrator.link_count;
+}
+
+void migrate_info(struct node *n, struct buf *out)
+{
+    const struct migrator *g = &n->migration->migrator;
+    const struct migrate_stats *s = &g->stats;
+    uint64_t parked = 0;
+    list_each(at, &n->clients) if (list_entry(at, struct client, link)->flags & CLIENT_PARKED)
+        parked++;
+    info_field(out, "migrate_in_flight", "%d", g->flight_count);
+    info_field(out, "migrate_cached_links", "%d", g->link_count);
+    info_field(out, "migrate_started", "%llu", (unsigned long long)s->started);
+    info_field(out, "migrate_succeeded", "%llu", (unsigned long long)s->succeeded);
+    info_field(out, "migrate_failed", "%llu", (unsigned long long)s->failed);
+    info_field(out, "migrate_keys_moved", "%llu", (unsigned long long)s->keys_moved);
+    info_field(out, "migrate_payload_bytes", "%llu", (unsigned long long)s->payload_bytes);
+    info_field(out, "migrate_links_reused", "%llu", (unsigned long long)s->links_reused);
+    info_field(out, "migrate_retries", "%llu", (unsigned long long)s->retries);
+    info_field(out, "migrate_timeouts_connect", "%llu", (unsigned long long)s->timeouts_connect);
+    info_field(out, "migrate_timeouts_greet", "%llu", (unsigned long long)s->timeouts_greet);
+    info_field(out, "migrate_timeouts_send", "%llu", (unsigned long long)s->timeouts_send);
+    info_field(out, "migrate_timeouts_reply", "%llu", (unsigned long long)s->timeouts_reply);
+    info_field(out, "parked_clients", "%llu", (unsigned long long)parked);
+}
+
+// ---- MIGRATE host port <key | ""> db timeout [COPY] [REPLACE] [AUTH p | AUTH2 u p] [KEYS k ...]
+// --
+
+// Index of the first key after KEYS; 0 when there is no such word.
+static int keys_option(int argc, struct str *const *argv)
+{
+    if (argc < 8 || argv[3]->len != 0) return 0;
+    for (int i = 6; i < argc; i++) {
+        struct bytes word = str_view(argv[i]);
+        if (bytes_equal_nocase(word, "keys")) return i + 1;
+        if (bytes_equal_nocase(word, "auth"))
+            i++;
+        else if (bytes_equal_nocase(word, "auth2"))
+            i += 2;
+    }
+    return 0;
+}
+
+int migrate_command_keys(int argc, struct str *const *argv, struct key_ref *out, int max)
+{
+    int first = keys_option(argc, argv), count = 0;
+    if (first == 0 && argc > 3) {
+        if (max > 0) out[0] = (struct key_ref){3, KEY_READ_WRITE};
+        return 1;
+    }
+    for (int i = first; i < argc; i++, count++)
+        if (count < max) out[count] = (struct key_ref){i, KEY_READ_WRITE};
+    return count;
+}
+
+struct migrate_wait {
+    struct suspension suspension;
+    struct migrate *migrate;
+};
+
+static void client_gone(struct suspension *s)
+{
+    struct migrate_wait *w = list_entry(s, struct migrate_wait, suspension);
+    migrate_cancel(w->migrate);
+    mem_free(w);
+}
+
+static void on_done(void *owner, const struct migrate_result *result)
+{
+    struct migrate_wait *w = owner;
+    struct reply *reply = client_reply(w->suspension.client);
+    switch (result->outcome) {
+    case MIGRATE_OK:
+        reply_ok(reply);
+        break;
+    case MIGRATE_NO_KEY:
+        reply_status(reply, "NOKEY");
+        break;
+    case MIGRATE_IO_ERROR:
+        reply_errorf(reply, "-IOERR %s", result->text);
+        break;
+    case MIGRATE_REFUSED:
+    case MIGRATE_LIMIT:
+        reply_error(reply, result->text);
+        break;
+    }
+    client_resume(&w->suspension);
+    mem_free(w);
+}
+
+static bool parse_options(struct ctx *c, struct migrate_request *r, int *first_key)
+{
+    for (int i = 6; i < c->argc; i++) {
+        int left = c->argc - i - 1;
+        if (ctx_is(c, i, "copy"))
+            r->copy = true;
+        else if (ctx_is(c, i, "replace"))
+            r->replace = true;
+        else if (ctx_is(c, i, "auth") && left >= 1)
+            r->password = ctx_arg(c, ++i);
+        else if (ctx_is(c, i, "auth2") && left >= 2) {
+            r->user = ctx_arg(c, i + 1);
+            r->password = ctx_arg(c, i + 2);
+            i += 2;
+        } else if (ctx_is(c, i, "keys")) {
+            if (c->argv[3]->len != 0) {
+                reply_error(c->reply, "When using MIGRATE KEYS option, the key argument must be "
+                                      "set to the empty string");
+                return false;
+            }
+            *first_key = i + 1;
+            r->key_count = left;
+            if (left > 0) return true;
+            ctx_syntax_error(c);
+            return false;
+        } else {
+            ctx_syntax_error(c);
+            return false;
+        }
+    }
+    return true;
+}
+
+void migrate_command(struct ctx *c)
+{
+    struct node *n = c->node;
+    struct migrate_request r = {.host = c->argv[1]->data, .source_db = c->db, .key_count = 1};
+    int first_key = 3;
+    int64_t port, db;
+    if (!parse_options(c, &r, &first_key)) return;
+    if (!ctx_int(c, 5, &r.timeout_ms) || !ctx_int(c, 4, &db)) return;
+    if (!text_to_i64(ctx_arg(c, 2), &port) || port < 1 || port > 65535) {
+        reply_error(c->reply, "Invalid port");
+        return;
+    }
+    if (db < 0 || db > INT32_MAX) {
+        reply_error(c->reply, "value is out of range");
+        return;
+    }
+    if (r.timeout_ms <= 0) r.timeout_ms = MIGRATE_TIMEOUT_MS;
+    r.port = (int)port;
+    r.target_db = (int)db;
+    r.tls = n->config.tls_cluster;
+    if (c->in_exec) {
+        reply_error(c->reply, "MIGRATE is not allowed inside a transaction");
+        return;
+    }
+    struct bytes *keys = mem_array(struct bytes, (size_t)r.key_count);
+    for (int i = 0; i < r.key_count; i++)
+        keys[i] = ctx_arg(c, first_key + i);
+    r.keys = keys;
+    struct migrate_wait *w = mem_new(struct migrate_wait);
+    w->suspension.gone = client_gone;
+    ctx_suspend(c, &w->suspension);
+    w->migrate = migrate_start(&n->migration->migrator, &r, on_done, w);
+    mem_free(keys);
+}

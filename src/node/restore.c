@@ -1,0 +1,421 @@
+// DUMP and RESTORE in the node. A RESTORE has four steps, of which small payloads do all at once:
+// decode (as the payload arrives), tell replicas (a large value in batches on a temporary key),
+// wait until the key may be written, attach.
+#include "migrate/restore.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "migrate/replay.h"
+#include "node/migrate_node.h"
+#include "node/notify.h"
+#include "node/parts.h"
+#include "rdb/encode.h"
+#include "store/access.h"
+
+#include <stdio.h>
+
+// ---- DUMP ---------------------------------------------------------------------------------------
+
+struct dump {
+    struct suspension suspension;
+    struct job job;
+    struct node *node;
+    int db;
+    struct entry *entry; // held
+    struct dump_encoder *encoder;
+    struct chain payload;
+};
+
+enum { DUMP_PIECE_BYTES = 16 * 1024 };
+
+// Appends a piece. True when the payload is complete.
+static bool dump_piece(struct dump_encoder *e, struct chain *to, struct budget *budget)
+{
+    struct chunk *piece = chunk_new(DUMP_PIECE_BYTES);
+    piece->len = (uint32_t)dump_encoder_read(e, piece->data, piece->cap, budget);
+    chain_append_chunk(to, piece, 0, piece->len);
+    chunk_unref(piece);
+    return dump_encoder_done(e);
+}
+
+static void dump_end(struct dump *d)
+{
+    job_stop(d->node->loop, &d->job);
+    dump_encoder_free(d->encoder);
+    chain_free(&d->payload);
+    store_release(&d->node->store, d->db, d->entry);
+    mem_free(d);
+}
+
+static enum job_state dump_step(struct job *job, struct budget *budget)
+{
+    struct dump *d = list_entry(job, struct dump, job);
+    do {
+        if (!dump_piece(d->encoder, &d->payload, budget)) continue;
+        reply_bulk_chain(client_reply(d->suspension.client), &d->payload);
+        client_resume(&d->suspension);
+        dump_end(d);
+        return JOB_DONE;
+    } while (budget_left(budget, 1));
+    return JOB_MORE;
+}
+
+static void dump_gone(struct suspension *s)
+{
+    dump_end(list_entry(s, struct dump, suspension));
+}
+
+void dump_command(struct ctx *c)
+{
+    struct entry *e = ctx_find_read(c, ctx_arg(c, 1));
+    if (e == NULL) {
+        reply_null(c->reply);
+        return;
+    }
+    struct rdb_options options = {.compress = c->node->config.rdbcompression};
+    struct dump *d = mem_new(struct dump);
+    d->node = c->node;
+    d->db = c->db;
+    d->entry = e;
+    d->encoder = dump_encoder_new(&e->value, &options);
+    d->suspension.gone = dump_gone;
+    chain_init(&d->payload);
+    job_init(&d->job, "dump", dump_step);
+    store_hold(&c->node->store, c->db, e);
+    if (!value_is_small(&e->value) && ctx_suspend(c, &d->suspension)) {
+        job_start(c->node->loop, &d->job);
+        return;
+    }
+    while (!dump_piece(d->encoder, &d->payload, NULL)) {
+    }
+    reply_bulk_chain(c->reply, &d->payload);
+    dump_end(d);
+}
+
+// ---- RESTORE ------------------------------------------------------------------------------------
+
+struct restore {
+    struct suspension suspension;
+    struct node *node;
+    int db;
+    struct str *key;
+    bool replace, from_primary;
+    int64_t expire_ms, idle_s;
+    int freq;
+    struct restore_stream *stream;
+    struct value value;
+    bool has_value;
+    struct replay *replay; // batches for replicas
+    struct waiter waiter;
+};
+
+static struct rdb_decode_options decode_options(const struct node *n)
+{
+    return (struct rdb_decode_options){
+        .limits = &n->config.limits,
+        .sanitize = n->config.sanitize_dump_payload != SANITIZE_NO,
+    };
+}
+
+static void restore_free(struct restore *r)
+{
+    list_remove(&r->waiter.link);
+    if (r->stream != NULL) restore_stream_drop(r->stream);
+    if (r->replay != NULL) replay_cancel(r->replay);
+    if (r->has_value) store_free_value(&r->node->store, &r->value);
+    str_free(r->key);
+    mem_free(r);
+}
+
+// What the client is told; the log says more.
+static const char *bad_payload(struct node *n, const struct error *error)
+{
+    log_verbose(&n->log, "RESTORE refused a payload: %s", error->text);
+    return error->class == ERROR_UNSUPPORTED ? "DUMP payload version or checksum are wrong"
+                                             : "Bad data format";
+}
+
+// Puts the value in place. The key may be written now; the caller propagates.
+static void attach(struct restore *r)
+{
+    struct node *n = r->node;
+    struct db *db = store_db(&n->store, r->db);
+    struct entry *old = db_find(db, str_view(r->key));
+    if (old != NULL) db_delete(&n->store, db, old);
+    struct entry *e = db_add(&n->store, db, str_view(r->key), &r->value);
+    r->has_value = false;
+    if (r->expire_ms >= 0) db_set_expire(&n->store, db, e, r->expire_ms);
+    if (r->idle_s >= 0) entry_set_idle_s(&n->store, e, r->idle_s);
+    if (r->freq >= 0) entry_set_freq(&n->store, e, r->freq);
+    n->dirty++;
+    node_key_changed(n, r->db, str_view(r->key));
+    node_notify(n, NOTIFY_GENERIC, "restore", str_view(r->key), r->db);
+    node_key_ready(n, r->db, str_view(r->key));
+}
+
+static bool is_past(const struct restore *r)
+{
+    return r->expire_ms >= 0 && !r->from_primary && !node_is_replica(r->node) &&
+           r->expire_ms <= loop_unix_ms(r->node->loop);
+}
+
+// A time to live that is over already: what REPLACE takes away is all that happens.
+static void attach_expired(struct restore *r)
+{
+    if (r->replace) node_delete_key(r->node, r->db, str_view(r->key));
+}
+
+static void finish(struct restore *r, const char *error)
+{
+    struct reply *reply = client_reply(r->suspension.client);
+    if (error != NULL)
+        reply_error(reply, error);
+    else
+        reply_ok(reply);
+    client_resume(&r->suspension);
+    restore_free(r);
+}
+
+// ---- the steps of a streamed one ----------------------------------------------------------------
+
+static void step_attach(struct waiter *w)
+{
+    struct restore *r = list_entry(w, struct restore, waiter);
+    struct node *n = r->node;
+    if (store_before_write(&n->store, r->db, str_view(r->key), &r->waiter) == WRITE_WAIT) return;
+    struct entry *old = db_find(store_db(&n->store, r->db), str_view(r->key));
+    if (old != NULL && !r->replace && !entry_expired(old, loop_unix_ms(n->loop))) {
+        if (r->replay != NULL) replay_undo(r->replay);
+        finish(r, "-BUSYKEY Target key name already exists.");
+        return;
+    }
+    if (is_past(r)) {
+        if (r->replay != NULL) replay_undo(r->replay);
+        attach_expired(r);
+    } else {
+        if (r->replay != NULL) replay_commit(r->replay, r->expire_ms);
+        attach(r);
+    }
+    node_serve_ready(n);
+    finish(r, NULL);
+}
+
+static void replay_done(void *owner)
+{
+    struct restore *r = owner;
+    step_attach(&r->waiter);
+}
+
+static void replay_feed(void *owner, int argc, const struct bytes *argv)
+{
+    struct restore *r = owner;
+    node_propagate(r->node, r->db, argc, argv);
+}
+
+static void step_replay(struct restore *r)
+{
+    struct node *n = r->node;
+    if (r->from_primary || !repl_feeding(n) || is_past(r)) {
+        step_attach(&r->waiter);
+        return;
+    }
+    r->replay = replay_start(n->loop, str_view(r->key), &r->value, rng_next(&n->rng), replay_feed,
+                             replay_done, r);
+}
+
+static void resume_input(struct client *c)
+{
+    if (c != NULL && c->conn != NULL && !(c->flags & CLIENT_CLOSING)) conn_resume(c->conn);
+}
+
+static void arriving_want(void *owner)
+{
+    resume_input(owner);
+}
+
+static void awaiting_want(void *owner)
+{
+    struct restore *r = owner;
+    resume_input(r->suspension.client);
+}
+
+static void stream_done(void *owner)
+{
+    struct restore *r = owner;
+    struct error error = ERROR_OK;
+    bool ok = restore_stream_take(r->stream, &r->value, &error);
+    restore_stream_drop(r->stream);
+    r->stream = NULL;
+    r->has_value = ok;
+    if (ok && r->node->config.sanitize_dump_payload != SANITIZE_NO)
+        r->node->stats.dump_payload_sanitizations++;
+    if (ok && value_length(&r->value) > 0) {
+        step_replay(r);
+        return;
+    }
+    if (ok) error_set(&error, ERROR_CORRUPT, "the container is empty");
+    finish(r, bad_payload(r->node, &error));
+}
+
+static const struct restore_events arriving = {.want = arriving_want};
+static const struct restore_events awaiting = {.want = awaiting_want, .done = stream_done};
+
+bool restore_wants_stream(struct client *c, const struct request *so_far, int index, uint64_t len)
+{
+    (void)len;
+    if (index != 3 || so_far->argc < 3 || c->restore != NULL) return false;
+    struct bytes name = str_view(so_far->argv[0]);
+    return bytes_equal_nocase(name, "restore") || bytes_equal_nocase(name, "restore-asking");
+}
+
+void restore_stream_chunk(struct client *c, const struct request_stream *piece)
+{
+    struct node *n = c->node;
+    if (piece->first) {
+        struct rdb_decode_options options = decode_options(n);
+        c->restore = restore_stream_new(n->loop, piece->len, &options, n->skip_dump_checksum);
+        restore_stream_listen(c->restore, &arriving, c);
+    }
+    if (restore_stream_push(c->restore, piece->chunk) && c->conn != NULL) conn_pause(c->conn);
+}
+
+void restore_stream_free(struct client *c)
+{
+    if (c->restore == NULL) return;
+    restore_stream_drop(c->restore);
+    c->restore = NULL;
+    resume_input(c);
+}
+
+static void restore_gone(struct suspension *s)
+{
+    struct restore *r = list_entry(s, struct restore, suspension);
+    if (r->replay != NULL) replay_undo(r->replay);
+    restore_free(r);
+}
+
+// ---- the command --------------------------------------------------------------------------------
+
+static bool parse_restore(struct ctx *c, struct restore *r)
+{
+    bool absolute = false;
+    int64_t ttl, number;
+    for (int i = 4; i < c->argc; i++) {
+        int left = c->argc - i - 1;
+        if (ctx_is(c, i, "replace"))
+            r->replace = true;
+        else if (ctx_is(c, i, "absttl"))
+            absolute = true;
+        else if (ctx_is(c, i, "idletime") && left >= 1 && r->freq < 0) {
+            if (!ctx_int(c, ++i, &r->idle_s)) return false;
+            if (r->idle_s < 0) {
+                reply_error(c->reply, "Invalid IDLETIME value, must be >= 0");
+                return false;
+            }
+        } else if (ctx_is(c, i, "freq") && left >= 1 && r->idle_s < 0) {
+            if (!ctx_int(c, ++i, &number)) return false;
+            if (number < 0 || number > 255) {
+                reply_error(c->reply, "Invalid FREQ value, must be >= 0 and <= 255");
+                return false;
+            }
+            r->freq = (int)number;
+        } else {
+            ctx_syntax_error(c);
+            return false;
+        }
+    }
+    struct entry *old = r->replace ? NULL : ctx_find_write(c, str_view(r->key));
+    if (old != NULL) {
+        reply_error(c->reply, "-BUSYKEY Target key name already exists.");
+        return false;
+    }
+    if (!ctx_int(c, 2, &ttl)) return false;
+    if (ttl < 0 || (!absolute && ttl > INT64_MAX - ctx_now_ms(c))) {
+        reply_error(c->reply, "Invalid TTL value, must be >= 0");
+        return false;
+    }
+    if (ttl > 0) r->expire_ms = absolute ? ttl : ttl + ctx_now_ms(c);
+    return true;
+}
+
+// A small one goes to replicas as it came, with its time to live made absolute.
+static void propagate_small(struct ctx *c, const struct restore *r)
+{
+    char ttl[24];
+    struct bytes argv[9] = {BYTES("RESTORE"), str_view(r->key), BYTES("0"), ctx_arg(c, 3)};
+    int argc = 4;
+    if (r->expire_ms >= 0) {
+        int len = snprintf(ttl, sizeof(ttl), "%lld", (long long)r->expire_ms);
+        argv[2] = bytes_of(ttl, (size_t)len);
+        argv[argc++] = BYTES("ABSTTL");
+    }
+    if (r->replace) argv[argc++] = BYTES("REPLACE");
+    ctx_propagate_as(c, argc, argv);
+}
+
+static bool decode_whole(struct ctx *c, struct restore *r)
+{
+    struct rdb_decode_options options = decode_options(c->node);
+    struct bytes payload = ctx_arg(c, 3);
+    struct error error = ERROR_OK;
+    struct restore_decoder *d =
+        restore_decoder_new(payload.len, &options, c->node->skip_dump_checksum);
+    enum rdb_progress got = restore_decoder_push(d, &payload, NULL, &error);
+    if (got == RDB_DONE) {
+        r->value = restore_decoder_take(d);
+        r->has_value = true;
+        if (value_length(&r->value) == 0)
+            error_set(&error, ERROR_CORRUPT, "the container is empty");
+        else if (options.sanitize)
+            c->node->stats.dump_payload_sanitizations++;
+    } else if (!error_is(&error)) {
+        error_set(&error, ERROR_UNSUPPORTED, "the payload is too short");
+    }
+    restore_decoder_free(d);
+    if (!error_is(&error)) return true;
+    reply_error(c->reply, bad_payload(c->node, &error));
+    return false;
+}
+
+static void restore_at_once(struct ctx *c, struct restore *r)
+{
+    if (!decode_whole(c, r)) return;
+    if (is_past(r)) {
+        attach_expired(r);
+        ctx_propagate_none(c);
+    } else {
+        attach(r);
+        c->dirty++;
+        c->node->dirty--; // attach has counted it
+        propagate_small(c, r);
+    }
+    reply_ok(c->reply);
+}
+
+void restore_command(struct ctx *c)
+{
+    struct restore *r = mem_new(struct restore);
+    r->node = c->node;
+    r->db = c->db;
+    r->key = str_from(ctx_arg(c, 1));
+    r->expire_ms = r->idle_s = r->freq = -1;
+    r->from_primary = (c->client->flags & CLIENT_PRIMARY) != 0;
+    r->suspension.gone = restore_gone;
+    r->waiter.ready = step_attach;
+    list_init(&r->waiter.link);
+    if (!parse_restore(c, r)) {
+        restore_free(r);
+        return;
+    }
+    if (c->client->restore == NULL) {
+        restore_at_once(c, r);
+        restore_free(r);
+        return;
+    }
+    r->stream = c->client->restore;
+    c->client->restore = NULL;
+    ctx_suspend(c, &r->suspension);
+    ctx_propagate_none(c);
+    restore_stream_listen(r->stream, &awaiting, r);
+    restore_stream_await(r->stream);
+}
