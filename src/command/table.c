@@ -22,6 +22,7 @@ const struct command *const command_families[] = {
     commands_string_number,
     commands_string_range,
     commands_transaction,
+    commands_migrate,
     NULL,
 };
 // clang-format on

@@ -21,27 +21,6 @@ WEAK int pubsub_publish(struct node *n, struct bytes channel, struct bytes messa
     (void)n, (void)channel, (void)message;
     return 0;
 }
-WEAK void migrate_init(struct node *n)
-{
-    (void)n;
-}
-WEAK void migrate_free(struct node *n)
-{
-    (void)n;
-}
-WEAK bool restore_wants_stream(struct client *c, const struct request *r, int index, uint64_t len)
-{
-    (void)c, (void)r, (void)index, (void)len;
-    return false;
-}
-WEAK void restore_stream_chunk(struct client *c, const struct request_stream *p)
-{
-    (void)c, (void)p;
-}
-WEAK void restore_stream_free(struct client *c)
-{
-    (void)c;
-}
 WEAK void slowlog_init(struct node *n)
 {
     (void)n;
@@ -77,15 +56,6 @@ WEAK int pubsub_pattern_count(const struct node *n)
 {
     (void)n;
     return 0;
-}
-WEAK int migrate_cached_links(const struct node *n)
-{
-    (void)n;
-    return 0;
-}
-WEAK void migrate_info(struct node *n, struct buf *out)
-{
-    (void)n, (void)out;
 }
 WEAK size_t repl_memory(const struct node *n, size_t *beyond)
 {

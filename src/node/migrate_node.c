@@ -125,11 +125,11 @@ int migrate_command_keys(int argc, struct str *const *argv, struct key_ref *out,
 {
     int first = keys_option(argc, argv), count = 0;
     if (first == 0 && argc > 3) {
-        if (max > 0) out[0] = (struct key_ref){3, KEY_READ_WRITE};
+        if (max > 0) out[0] = (struct key_ref){.index = 3, .access = KEY_READ_WRITE};
         return 1;
     }
     for (int i = first; i < argc; i++, count++)
-        if (count < max) out[count] = (struct key_ref){i, KEY_READ_WRITE};
+        if (count < max) out[count] = (struct key_ref){.index = i, .access = KEY_READ_WRITE};
     return count;
 }
 

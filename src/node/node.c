@@ -52,6 +52,11 @@ void node_key_changed(struct node *n, int db, struct bytes key)
     multi_key_changed(n, db, key);
 }
 
+void node_serve_ready(struct node *n)
+{
+    if (!list_empty(&n->ready_keys)) blocking_serve(n);
+}
+
 void node_db_changed(struct node *n, int db)
 {
     multi_db_changed(n, db);
@@ -202,6 +207,7 @@ struct node *node_new(struct loop *loop, struct network *network, struct config 
     rng_hex(&n->rng, n->run_id, 40);
     list_init(&n->clients);
     list_init(&n->to_flush);
+    n->config.limits.hash_seed = rng_next(&n->rng);
     store_init(&n->store, loop, &n->log, &n->config.limits, n->config.databases, rng_next(&n->rng));
     n->error_stats = dict_new(&error_stat_type, rng_next(&n->rng));
     dispatch_init(n);

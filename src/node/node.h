@@ -123,6 +123,8 @@ bool node_is_replica(const struct node *n);
 void node_reset_errors(struct node *n); // CONFIG RESETSTAT: errorstats
 // A whole database (-1: all) was emptied, swapped or replaced: WATCH and blocked clients are told.
 void node_db_changed(struct node *n, int db);
+// Outside of a call: runs what keys that became ready allow.
+void node_serve_ready(struct node *n);
 // Sends a change that did not come from a command of a client (expiry, eviction, MIGRATE's DEL) to
 // replicas and the log. Outside of a call it is fed at once; inside it joins what the call does.
 void node_propagate(struct node *n, int db, int argc, const struct bytes *argv);

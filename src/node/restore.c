@@ -127,6 +127,12 @@ static void restore_free(struct restore *r)
     mem_free(r);
 }
 
+// Only a stream may be empty.
+static bool is_empty(const struct value *v)
+{
+    return v->type != VALUE_STREAM && v->type != VALUE_STRING && value_length(v) == 0;
+}
+
 // What the client is told; the log says more.
 static const char *bad_payload(struct node *n, const struct error *error)
 {
@@ -249,7 +255,7 @@ static void stream_done(void *owner)
     r->has_value = ok;
     if (ok && r->node->config.sanitize_dump_payload != SANITIZE_NO)
         r->node->stats.dump_payload_sanitizations++;
-    if (ok && value_length(&r->value) > 0) {
+    if (ok && !is_empty(&r->value)) {
         step_replay(r);
         return;
     }
@@ -364,7 +370,7 @@ static bool decode_whole(struct ctx *c, struct restore *r)
     if (got == RDB_DONE) {
         r->value = restore_decoder_take(d);
         r->has_value = true;
-        if (value_length(&r->value) == 0)
+        if (is_empty(&r->value))
             error_set(&error, ERROR_CORRUPT, "the container is empty");
         else if (options.sanitize)
             c->node->stats.dump_payload_sanitizations++;
