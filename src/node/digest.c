@@ -49,7 +49,8 @@ static void xor_pair(struct digest *d, struct bytes first, struct bytes second)
 void digest_value_begin(struct digest_value *v, const struct entry *e, const struct digest *seed)
 {
     *v = (struct digest_value){.entry = e, .digest = *seed};
-    uint32_t type = htonl(e->value.type);
+    // Redis counts module values (5) before streams.
+    uint32_t type = htonl(e->value.type == VALUE_STREAM ? 6 : e->value.type);
     digest_mix(&v->digest, bytes_of(&type, sizeof(type)));
 }
 

@@ -155,6 +155,23 @@ class Server:
         self.c.timeout(30)
         return bytes(got).decode()
 
+    def snapshot(self):
+        """What same_data compares."""
+        return self.digest(), self.key_digests()
+
+    def key_digests(self):
+        """{(database, key): digest of the value and its time to live}: says where data differs."""
+        found = {}
+        for db in range(16):
+            self.must("SELECT", db)
+            keys = self.must("KEYS", "*")
+            for i in range(0, len(keys), 100):
+                part = keys[i:i + 100]
+                for key, value in zip(part, self.must("DEBUG", "DIGEST-VALUE", *part)):
+                    found[db, key] = bytes(value)
+        self.must("SELECT", 0)
+        return found
+
     def log_text(self):
         with open(self.log_path, "rb") as f:
             return f.read().decode(errors="replace")
@@ -351,6 +368,17 @@ class Trial:
 
     def equal(self, got, want, what):
         return self.check(got == want, what, f"got {short(got)}, want {short(want)}")
+
+    def same_data(self, server, want, what):
+        """The server holds the data set `want`, another server or its snapshot()."""
+        if isinstance(want, Server):
+            want = want.snapshot()
+        digest, keys = server.snapshot()
+        if digest == want[0]:
+            return self.check(True, f"{what}: equal digests")
+        wrong = sorted(k for k in keys.keys() | want[1].keys() if keys.get(k) != want[1].get(k))
+        return self.check(False, f"{what}: equal digests",
+                          f"{len(wrong)} of {len(want[1])} keys differ: {short(wrong)}")
 
     def need(self, ok, what, detail=""):
         """A check without which the rest makes no sense."""

@@ -10,11 +10,11 @@ def pair(t, writer, reader, what):
     folder = t.make_folder()
     first = writer(folder=folder)
     data.fill(first.c, scale=2)
-    want = first.digest()
+    want = first.snapshot()
     t.equal(first("SAVE"), b"OK", f"{what}: SAVE")
     first.end()
     second = reader(folder=folder)
-    t.equal(second.digest(), want, f"{what}: equal digests")
+    t.same_data(second, want, f"{what}")
     t.check(0 < second("PTTL", "expiring:set") <= 3_600_000, f"{what}: times to live are kept")
     for key in ("string:int", "list:small", "list:long", "set:16", "set:large", "hash:small",
                 "hash:large", "zset:small", "zset:large", "stream:log"):
@@ -43,11 +43,11 @@ def test_compact_limits(t):
         folder = t.make_folder()
         a = writer(*tight, folder=folder)
         data.fill(a.c)
-        want = a.digest()
+        want = a.snapshot()
         a.must("SAVE")
         a.end()
         b = reader(folder=folder)
-        t.equal(b.digest(), want, f"tight limits, {a.kind} to {b.kind}: equal digests")
+        t.same_data(b, want, f"tight limits, {a.kind} to {b.kind}")
         b.end()
 
 
@@ -56,11 +56,11 @@ def test_uncompressed_and_unchecked(t):
         folder = t.make_folder()
         a = writer("--rdbcompression", "no", "--rdbchecksum", "no", folder=folder)
         data.fill(a.c)
-        want = a.digest()
+        want = a.snapshot()
         a.must("SAVE")
         a.end()
         b = reader(folder=folder)
-        t.equal(b.digest(), want, f"plain file, {a.kind} to {b.kind}: equal digests")
+        t.same_data(b, want, f"plain file, {a.kind} to {b.kind}")
         b.end()
 
 
@@ -79,19 +79,19 @@ def test_bgsave_and_lastsave(t):
 def test_debug_reload(t):
     s = t.wherry()
     data.fill(s.c)
-    want = s.digest()
+    want = s.snapshot()
     t.equal(s("DEBUG", "RELOAD"), b"OK", "DEBUG RELOAD")
-    t.equal(s.digest(), want, "DEBUG RELOAD keeps the data")
+    t.same_data(s, want, "DEBUG RELOAD keeps the data")
 
 
 def test_save_at_exit(t):
     folder = t.make_folder()
     s = t.wherry("--save", "3600 1", folder=folder)
     data.fill(s.c)
-    want = s.digest()
+    want = s.snapshot()
     t.equal(s.end(), 0, "SIGTERM ends the server with status 0")
     s = t.wherry(folder=folder)
-    t.equal(s.digest(), want, "data saved at exit is loaded at start")
+    t.same_data(s, want, "data saved at exit is loaded at start")
 
 
 def test_damaged_files(t):
