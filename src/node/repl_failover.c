@@ -1,7 +1,7 @@
 // FAILOVER: a primary hands over to one of its replicas.
 //
-//   none      --> wait       writes pause; every replica is asked for its offset, until the target
-//                            (or any) has all of the stream
+//   none      --> wait       writes pause, until the target (or any) has acknowledged all of the
+//                            stream. Nobody is asked: a GETACK would itself move the offset
 //   wait      --> handover   we follow the target and say PSYNC <id> <offset> FAILOVER, which makes
 //                            it primary; TIMEOUT passed: given up, or with FORCE done anyway
 //   handover  --> none       it answered: writes go on, there if it accepted, here if it did not
@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-enum { ASK_EVERY_US = 100000 };
 
 const char *repl_failover_name(const struct replication *r)
 {
@@ -34,7 +32,7 @@ static void finish(struct replication *r)
     struct failover *f = &r->failover;
     f->state = FAILOVER_NONE;
     deadline_cancel(r->node->loop, &f->limit);
-    deadline_cancel(r->node->loop, &f->ask);
+    task_cancel(&f->synced);
     pause_end(r->node, PAUSE_FAILOVER);
 }
 
@@ -51,7 +49,7 @@ static void hand_over(struct replication *r)
     struct failover *f = &r->failover;
     f->state = FAILOVER_HANDOVER;
     deadline_cancel(r->node->loop, &f->limit);
-    deadline_cancel(r->node->loop, &f->ask);
+    task_cancel(&f->synced);
     char host[sizeof(f->host)];
     memcpy(host, f->host, sizeof(host));
     repl_follow(r->node, host, f->port);
@@ -83,21 +81,15 @@ void repl_failover_check(struct replication *r)
         f->port = l->listening_port;
         log_notice(&r->node->log, "Failover target %s:%d is synced, failing over.", f->host,
                    f->port);
-        deadline_arm(r->node->loop, &f->ask, loop_now_us(r->node->loop)); // not inside an event
-        f->state = FAILOVER_HANDOVER;
+        loop_defer(r->node->loop, &f->synced); // we are inside an event of its link
         return;
     }
 }
 
-static void on_ask(struct deadline *d)
+static void run_hand_over(struct task *task)
 {
-    struct replication *r = list_entry(d, struct replication, failover.ask);
-    if (r->failover.state == FAILOVER_HANDOVER) {
-        hand_over(r);
-        return;
-    }
-    primary_getack(&r->primary);
-    deadline_arm(r->node->loop, d, loop_now_us(r->node->loop) + ASK_EVERY_US);
+    struct replication *r = list_entry(task, struct replication, failover.synced);
+    if (r->failover.state == FAILOVER_WAIT) hand_over(r);
 }
 
 static void on_limit(struct deadline *d)
@@ -142,14 +134,14 @@ bool repl_writes_paused(const struct node *n)
 void repl_failover_init(struct replication *r)
 {
     r->failover.limit.fire = on_limit;
-    r->failover.ask.fire = on_ask;
+    task_init(&r->failover.synced, run_hand_over);
     task_init(&r->failover.refused, run_refused);
 }
 
 void repl_failover_free(struct replication *r)
 {
     deadline_cancel(r->node->loop, &r->failover.limit);
-    deadline_cancel(r->node->loop, &r->failover.ask);
+    task_cancel(&r->failover.synced);
     task_cancel(&r->failover.refused);
 }
 
@@ -235,6 +227,6 @@ void repl_failover(struct ctx *c)
         log_notice(&r->node->log, "FAILOVER requested to %s:%d.", f->host, f->port);
     else
         log_notice(&r->node->log, "FAILOVER requested.");
-    deadline_arm(r->node->loop, &f->ask, now_us);
+    repl_failover_check(r);
     reply_ok(c->reply);
 }

@@ -17,7 +17,7 @@ struct failover {
     char host[256]; // of the target; "" while any replica will do
     int port;
     struct deadline limit; // TIMEOUT
-    struct deadline ask;   // asks replicas for their offsets until one has all
+    struct task synced;    // the target has everything: hand over
     struct task refused;   // the target said no: back to being the primary
 };
 
@@ -37,7 +37,8 @@ struct replication {
     struct list waits;  // of struct repl_wait
     struct task getack; // asks for offsets once, however many ask for that in one turn
     struct failover failover;
-    uint64_t link_down_us; // when it went down; 0: up, or never up
+    int64_t leaving_offset; // what replicas are to have before a shutdown; -1: none is waiting
+    uint64_t link_down_us;  // when it went down; 0: up, or never up
 };
 
 // repl_sync.c

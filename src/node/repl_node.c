@@ -215,6 +215,7 @@ void repl_init(struct node *n)
     n->repl = r;
     r->node = n;
     r->is_replica = n->config.replicaof_host != NULL;
+    r->leaving_offset = -1;
     repl_waits_init(r);
     list_init(&r->holds.link);
     repl_stream_init(&r->stream, &n->rng, n->config.repl_backlog_size);
@@ -435,7 +436,16 @@ void repl_snapshot_free(struct node *n)
 
 void repl_shutdown_begin(struct node *n)
 {
-    if (!n->repl->is_replica) primary_getack(&n->repl->primary);
+    if (n->repl->is_replica) return;
+    n->repl->leaving_offset = n->repl->stream.offset; // the question itself is not waited for
+    primary_getack(&n->repl->primary);
+}
+
+static int64_t missing(const struct replication *r, const struct replica_link *l)
+{
+    if (l->old_sync) return 0; // never acknowledges
+    int64_t all = r->leaving_offset >= 0 ? r->leaving_offset : r->stream.offset;
+    return all > l->ack_offset ? all - l->ack_offset : 0;
 }
 
 bool repl_shutdown_ready(const struct node *n)
@@ -444,7 +454,7 @@ bool repl_shutdown_ready(const struct node *n)
     list_each(at, &p->links)
     {
         const struct replica_link *l = list_entry(at, struct replica_link, link);
-        if (!l->old_sync && l->ack_offset < p->stream->offset) return false;
+        if (missing(n->repl, l) > 0) return false;
     }
     return true;
 }
@@ -456,7 +466,7 @@ void repl_shutdown_log(struct node *n)
     list_each(at, &p->links)
     {
         const struct replica_link *l = list_entry(at, struct replica_link, link);
-        int64_t behind = p->stream->offset - l->ack_offset;
+        int64_t behind = missing(n->repl, l);
         total++;
         if (behind <= 0) {
             in_sync++;
@@ -469,4 +479,5 @@ void repl_shutdown_log(struct node *n)
     }
     if (total > 0)
         log_notice(&n->log, "%d of %d replicas are in sync when shutting down.", in_sync, total);
+    n->repl->leaving_offset = -1;
 }
