@@ -23,6 +23,9 @@ const struct command *const command_families[] = {
     commands_string_range,
     commands_transaction,
     commands_migrate,
+    commands_list,
+    commands_list_move,
+    commands_list_pop,
     NULL,
 };
 // clang-format on

@@ -25,6 +25,9 @@ extern const struct command commands_server[];
 extern const struct command commands_migrate[];
 extern const struct command commands_transaction[];
 extern const struct command commands_replication[];
+extern const struct command commands_list[];
+extern const struct command commands_list_move[];
+extern const struct command commands_list_pop[];
 
 // All of them, NULL at the end: what a node is made with.
 extern const struct command *const command_families[];
