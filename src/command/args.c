@@ -57,7 +57,7 @@ int keys_counted_at(int index, enum key_access access, int argc, struct str *con
     if (index >= argc || !text_to_i64(str_view(argv[index]), &count)) return -1;
     if (count < 1 || count > argc - index - 1) return -1;
     for (int i = 0; i < count && i < max; i++)
-        out[i] = (struct key_ref){index + 1 + i, access};
+        out[i] = (struct key_ref){.index = index + 1 + i, .access = access};
     return (int)count;
 }
 
@@ -66,7 +66,7 @@ int keys_stored_and_counted(int argc, struct str *const *argv, struct key_ref *o
     int count = max > 0 ? keys_counted_at(2, KEY_READ, argc, argv, out + 1, max - 1)
                         : keys_counted_at(2, KEY_READ, argc, argv, NULL, 0);
     if (count < 0) return -1;
-    if (max > 0) out[0] = (struct key_ref){1, KEY_WRITE};
+    if (max > 0) out[0] = (struct key_ref){.index = 1, .access = KEY_WRITE};
     return count + 1;
 }
 

@@ -14,6 +14,10 @@ const struct command *const command_families[] = {
     commands_keys,
     commands_keyspace,
     commands_lcs,
+    commands_list,
+    commands_list_move,
+    commands_list_pop,
+    commands_migrate,
     commands_object,
     commands_persist,
     commands_replication,
@@ -22,10 +26,6 @@ const struct command *const command_families[] = {
     commands_string_number,
     commands_string_range,
     commands_transaction,
-    commands_migrate,
-    commands_list,
-    commands_list_move,
-    commands_list_pop,
     NULL,
 };
 // clang-format on

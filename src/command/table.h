@@ -7,27 +7,27 @@
 
 extern const struct command commands_bitfield[];
 extern const struct command commands_bitops[];
+extern const struct command commands_config[];
+extern const struct command commands_connection[];
+extern const struct command commands_debug[];
 extern const struct command commands_expire[];
 extern const struct command commands_hash[];
 extern const struct command commands_hash_walk[];
 extern const struct command commands_keys[];
 extern const struct command commands_keyspace[];
 extern const struct command commands_lcs[];
-extern const struct command commands_object[];
-extern const struct command commands_string[];
-extern const struct command commands_string_number[];
-extern const struct command commands_string_range[];
-extern const struct command commands_persist[];
-extern const struct command commands_config[];
-extern const struct command commands_connection[];
-extern const struct command commands_debug[];
-extern const struct command commands_server[];
-extern const struct command commands_migrate[];
-extern const struct command commands_transaction[];
-extern const struct command commands_replication[];
 extern const struct command commands_list[];
 extern const struct command commands_list_move[];
 extern const struct command commands_list_pop[];
+extern const struct command commands_migrate[];
+extern const struct command commands_object[];
+extern const struct command commands_persist[];
+extern const struct command commands_replication[];
+extern const struct command commands_server[];
+extern const struct command commands_string[];
+extern const struct command commands_string_number[];
+extern const struct command commands_string_range[];
+extern const struct command commands_transaction[];
 
 // All of them, NULL at the end: what a node is made with.
 extern const struct command *const command_families[];
