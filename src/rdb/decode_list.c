@@ -4,7 +4,9 @@
 #include "rdb/value_decoder.h"
 #include "value/list.h"
 
-enum { LIST_COUNT, LIST_CONTAINER, LIST_BLOB, LIST_ENTRIES };
+enum { LIST_COUNT, LIST_CONTAINER, LIST_BLOB, LIST_SURVEY, LIST_ENTRIES };
+// A node with no more than this is checked in one go.
+enum { NODE_ENTRIES_MAX = 2048 };
 
 static void begin(struct value_decoder *d)
 {
@@ -65,28 +67,63 @@ static unsigned char *own_block(struct rdb_reader *r, struct bytes text)
     return (unsigned char *)block;
 }
 
+static enum rdb_progress begin_walk(struct value_decoder *d, struct rdb_reader *r, uint8_t step)
+{
+    if (!pack_begin(&d->pack, PACK_LISTPACK, bytes_of(d->block, d->block_len)))
+        return decode_pack_corrupt(r, PACK_LISTPACK);
+    d->pack_entries = 0;
+    d->step = step;
+    return RDB_DONE;
+}
+
 static enum rdb_progress read_node(struct value_decoder *d, struct rdb_reader *r)
 {
     struct quicklist *list = d->value.u.quicklist;
     struct bytes blob;
+    r->layout = READER_AS_BLOCK;
+    RDB_TRY(rdb_reader_string(r, &blob));
+    unsigned char *block = own_block(r, blob);
     if (d->container == QUICKLIST_PLAIN) {
-        r->layout = READER_AS_BLOCK;
-        RDB_TRY(rdb_reader_string(r, &blob));
-        quicklist_append_plain(list, own_block(r, blob), blob.len);
+        quicklist_append_plain(list, block, blob.len);
         return RDB_DONE;
     }
-    // A long listpack is either one long element or a great many: then it is taken apart.
-    r->layout = READER_AS_STR;
-    RDB_TRY(rdb_reader_string(r, &blob));
-    if (blob.len <= RDB_CLAIM_BYTES) {
-        if (!quicklist_append_packed(list, own_block(r, blob), blob.len))
+    if (blob.len <= PACK_WHOLE_BYTES) {
+        if (!quicklist_append_packed(list, block, blob.len))
             return decode_pack_corrupt(r, PACK_LISTPACK);
         return RDB_DONE;
     }
-    kept_set(&d->first, r, blob);
-    if (!pack_begin(&d->pack, PACK_LISTPACK, kept_view(&d->first)))
-        return decode_pack_corrupt(r, PACK_LISTPACK);
-    d->step = LIST_ENTRIES;
+    d->block = block;
+    d->block_len = blob.len;
+    return begin_walk(d, r, LIST_SURVEY);
+}
+
+// A long listpack is a few long elements, and then it becomes a node as it is; or a great many, and
+// then it is taken apart.
+static enum rdb_progress survey_node(struct value_decoder *d, struct rdb_reader *r)
+{
+    while (d->pack_entries <= NODE_ENTRIES_MAX) {
+        struct listpack_entry entry;
+        enum pack_next next = pack_next(&d->pack, &entry);
+        if (next == PACK_CORRUPT) return decode_pack_corrupt(r, PACK_LISTPACK);
+        if (next == PACK_END) {
+            unsigned char *block = d->block;
+            d->block = NULL;
+            d->step = LIST_CONTAINER;
+            if (!quicklist_append_packed(d->value.u.quicklist, block, d->block_len))
+                return decode_pack_corrupt(r, PACK_LISTPACK);
+            return RDB_DONE;
+        }
+        d->pack_entries++;
+        if (!rdb_reader_work(r, 2)) return RDB_BUDGET;
+    }
+    return begin_walk(d, r, LIST_ENTRIES);
+}
+
+static enum rdb_progress take_apart(struct value_decoder *d, struct rdb_reader *r)
+{
+    RDB_TRY(add_entries(d, r));
+    mem_free(d->block);
+    d->block = NULL;
     return RDB_DONE;
 }
 
@@ -111,7 +148,8 @@ enum rdb_progress decode_quicklist(struct value_decoder *d, struct rdb_reader *r
             RDB_TRY(decode_pack_begin(d, r, PACK_ZIPLIST));
             d->step = LIST_ENTRIES;
         }
-        if (d->step == LIST_ENTRIES) RDB_TRY(add_entries(d, r));
+        if (d->step == LIST_SURVEY) RDB_TRY(survey_node(d, r));
+        if (d->step == LIST_ENTRIES) RDB_TRY(take_apart(d, r));
         d->step = LIST_CONTAINER;
         d->left--;
         // A node of a few KiB is checked in full: some 100 entries to the KiB.

@@ -1,5 +1,6 @@
 #include "rdb/value_decoder.h"
 
+#include "base/mem.h"
 #include "value/string.h"
 
 typedef enum rdb_progress decode_function(struct value_decoder *d, struct rdb_reader *r);
@@ -71,7 +72,8 @@ bool value_decoder_free_step(struct value_decoder *d, struct budget *budget)
     }
     kept_free(&d->first);
     listpack_free(d->pack_copy);
-    d->pack_copy = NULL;
+    mem_free(d->block);
+    d->pack_copy = d->block = NULL;
     return true;
 }
 

@@ -26,10 +26,12 @@ struct value_decoder {
     struct value value;
     bool has_value; // `value` is initialised and ours to free
 
-    uint8_t step;       // of the type's own function; 0 at first
-    uint64_t left;      // elements still to come
-    struct kept first;  // field of a hash, member of a zset, while the rest is awaited; a blob
-    uint64_t container; // of a quicklist's node
+    uint8_t step;         // of the type's own function; 0 at first
+    uint64_t left;        // elements still to come
+    struct kept first;    // field of a hash, member of a zset, while the rest is awaited; a blob
+    uint64_t container;   // of a quicklist's node
+    unsigned char *block; // a long one, while it is looked through
+    size_t block_len;
 
     struct pack pack;
     struct listpack_entry entry; // first half of a pair from a pack

@@ -210,3 +210,39 @@ Test(rdb_dump, a_wrong_value_with_a_right_checksum_is_bad_data)
         buf_free(&payload);
     }
 }
+
+// Blocks longer than are dealt with in one go: read with the limits that made them, and with
+// others.
+Test(rdb_dump, long_blocks_come_back_under_any_limits, .timeout = 240)
+{
+    struct value_limits wide = default_limits(), normal = default_limits();
+    wide.list_max_listpack_size = 30000;
+    wide.hash_max_listpack_entries = wide.zset_max_listpack_entries = 5000;
+    wide.hash_max_listpack_value = wide.zset_max_listpack_value = 100000;
+    wide.set_max_intset_entries = 5000;
+    struct rng rng;
+    rng_seed(&rng, 99);
+    static const struct {
+        enum value_type type;
+        int elements;
+        size_t max;
+    } rows[] = {{VALUE_LIST, 6000, 20}, {VALUE_LIST, 40, 3000}, {VALUE_HASH, 1500, 30},
+                {VALUE_HASH, 20, 4000}, {VALUE_ZSET, 1500, 30}, {VALUE_ZSET, 20, 4000},
+                {VALUE_SET, 3000, 10},  {VALUE_LIST, 1, 200000}};
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct value_limits *limits = i % 2 ? &wide : &normal;
+        struct value v;
+        random_value(&v, rows[i / 2].type, &rng, rows[i / 2].elements, rows[i / 2].max, &wide);
+        struct buf payload = dump(&v, true, 0, 5000, 50);
+        cr_assert_eq(dump_count(&v, true, 20), buf_len(&payload));
+        for (uint32_t units = 0; units < 60; units += 29) {
+            struct restored r = restore_in(buf_view(&payload), 1 + rng_below(&rng, 3000), units,
+                                           units == 29, false, limits);
+            cr_assert_eq(r.progress, RDB_DONE, "row %zu: %s", i, r.error.text);
+            cr_assert(values_equal(&v, &r.value), "row %zu: another value", i);
+            value_free(&r.value);
+        }
+        value_free(&v);
+        buf_free(&payload);
+    }
+}
