@@ -68,3 +68,18 @@ uint64_t mem_used_bytes(void)
     return (uint64_t)info.uordblks + (uint64_t)info.hblkhd;
 #endif
 }
+
+bool mem_thread_init(struct mem_thread *t)
+{
+#ifdef WHERRY_JEMALLOC
+    uint64_t *allocated, *freed;
+    size_t len = sizeof(allocated);
+    if (mallctl("thread.allocatedp", &allocated, &len, NULL, 0) != 0) return false;
+    if (mallctl("thread.deallocatedp", &freed, &len, NULL, 0) != 0) return false;
+    *t = (struct mem_thread){allocated, freed};
+    return true;
+#else
+    *t = (struct mem_thread){0};
+    return false;
+#endif
+}

@@ -185,11 +185,7 @@ static void config_resetstat(struct ctx *c)
     struct node *n = c->node;
     uint64_t peak = n->stats.peak_memory;
     n->stats = (struct node_stats){.peak_memory = peak};
-    struct dict_iter it;
-    dict_iter_begin(&it, n->command_index);
-    for (struct command_slot *slot; (slot = dict_iter_next(&it)) != NULL;)
-        slot->stats = (struct command_stats){0};
-    dict_iter_end(&it);
+    dispatch_reset_stats(n);
     node_reset_errors(n);
     loop_stats_reset(n->loop);
     reply_ok(c->reply);

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "command/table.h"
 #include "node/ctx_impl.h"
+#include "node/monitor.h"
 
 #include <openssl/crypto.h>
 
@@ -168,9 +169,11 @@ static void reset(struct ctx *c)
     struct client *client = c->client;
     multi_discard(client);
     pubsub_client_gone(client);
+    monitor_remove(client);
     client->flags &=
-        ~(uint32_t)(CLIENT_PUBSUB | CLIENT_MONITOR | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP |
-                    CLIENT_REPLY_SKIP_NEXT | CLIENT_READONLY | CLIENT_ASKING | CLIENT_NO_EVICT);
+        ~(uint32_t)(CLIENT_PUBSUB | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT |
+                    CLIENT_READONLY | CLIENT_ASKING | CLIENT_NO_EVICT);
+    client_set_muted(client);
     client->db = 0;
     client->reply.resp = 2;
     str_free(client->name);
@@ -188,10 +191,9 @@ const struct command commands_connection[] = {
     {"ping", ping, -1, CMD_FAST, .acl = "@connection"},
     {"echo", echo, 2, ANY_TIME, .acl = "@connection"},
     {"select", select_db, 2, ANY_TIME, .acl = "@connection"},
-    {"auth", auth, -2, ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH | CMD_SKIP_MONITOR | CMD_SKIP_SLOWLOG,
+    {"auth", auth, -2, ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH | CMD_ALLOW_BUSY,
      .acl = "@connection"},
-    {"hello", hello, -1,
-     ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH | CMD_SKIP_MONITOR | CMD_SKIP_SLOWLOG,
+    {"hello", hello, -1, ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH | CMD_ALLOW_BUSY,
      .acl = "@connection"},
     {"quit", quit, -1, ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH, .acl = "@connection"},
     {"reset", reset, 1, ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH, .acl = "@connection"},

@@ -1,6 +1,7 @@
 // DEBUG: for tests and for people who look closer.
 #include "base/mem.h"
 #include "base/text.h"
+#include "command/help.h"
 #include "command/table.h"
 #include "node/ctx_impl.h"
 #include "node/digest.h"
@@ -48,6 +49,7 @@ static void debug_sleep(struct ctx *c)
     }
     uint64_t us = (uint64_t)(seconds * 1e6);
     node_freeze(c->node, us);
+    c->slept_us = us;
     struct sleeper *s = mem_new(struct sleeper);
     s->loop = c->node->loop;
     s->suspension.gone = sleeper_gone;
@@ -238,6 +240,34 @@ static void debug_replicate(struct ctx *c)
     reply_ok(c->reply);
 }
 
+static void debug_help(struct ctx *c)
+{
+    static const char *const lines[] = {
+        "DIGEST",
+        "    A digest of the whole dataset.",
+        "DIGEST-VALUE <key> [<key> ...]",
+        "    Digests of values.",
+        "LOG <message>",
+        "    Write to the log.",
+        "OBJECT <key>",
+        "    How a value is kept.",
+        "POPULATE <count> [<prefix>] [<size>]",
+        "    Make keys named <prefix>:<number>.",
+        "RELOAD [NOSAVE]",
+        "    Save the dataset and load it again.",
+        "REPLICATE <command> [<arg> ...]",
+        "    Send a command to the replicas alone.",
+        "SET-ACTIVE-EXPIRE (0|1)",
+        "    Whether keys are deleted when their time has come, or only when met.",
+        "SET-SKIP-CHECKSUM-VALIDATION (0|1)",
+        "    Whether RDB files and RESTORE payloads are taken without a look at their checksum.",
+        "SLEEP <seconds>",
+        "    Let everybody wait.",
+        NULL,
+    };
+    help_reply(c, lines);
+}
+
 static void debug_jmap(struct ctx *c)
 {
     reply_error(c->reply, "not supported by wherry");
@@ -256,11 +286,26 @@ static const struct command debug_children[] = {
     {"reload", debug_reload, -2, FLAGS, .acl = NULL},
     {"set-skip-checksum-validation", debug_skip_checksum, 3, FLAGS, .acl = NULL},
     {"replicate", debug_replicate, -3, FLAGS, .acl = NULL},
+    {"help", debug_help, 2, FLAGS, .acl = NULL},
     {"jmap", debug_jmap, 2, FLAGS, .acl = NULL},
     {0},
 };
 
+// One command for the statistics and for COMMAND, as in Redis.
+static void debug(struct ctx *c)
+{
+    for (const struct command *row = debug_children; row->name != NULL; row++) {
+        if (!ctx_is(c, 1, row->name)) continue;
+        if (row->arity > 0 ? c->argc != row->arity : c->argc < -row->arity) break;
+        row->run(c);
+        return;
+    }
+    reply_errorf(c->reply,
+                 "unknown subcommand or wrong number of arguments for '%.128s'. Try DEBUG HELP.",
+                 c->argv[1]->data);
+}
+
 const struct command commands_debug[] = {
-    {"debug", NULL, -2, 0, .children = debug_children},
+    {"debug", debug, -2, FLAGS, .acl = NULL},
     {0},
 };

@@ -27,6 +27,10 @@ extern const struct command commands_server[];
 extern const struct command commands_string[];
 extern const struct command commands_string_number[];
 extern const struct command commands_string_range[];
+extern const struct command commands_client[];
+extern const struct command commands_monitor[];
+extern const struct command commands_pubsub[];
+extern const struct command commands_slowlog[];
 extern const struct command commands_transaction[];
 
 // All of them, NULL at the end: what a node is made with.

@@ -86,6 +86,11 @@ bool conn_peer_name(const struct conn *c, char *out, size_t size)
     return c->ops->peer_name != NULL && c->ops->peer_name(c, out, size);
 }
 
+int conn_fd(const struct conn *c)
+{
+    return c->ops->fd != NULL ? c->ops->fd(c) : -1;
+}
+
 // ---- up -------------------------------------------------------------------------------------
 
 void conn_emit_opened(struct conn *c)

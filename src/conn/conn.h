@@ -43,6 +43,8 @@ struct conn_ops {
     size_t (*queued)(const struct conn *c);
     // A line for a person: "127.0.0.1:6379", "/tmp/sock:0"; peer or own side.
     void (*address)(const struct conn *c, bool peer, char *out, size_t size);
+    // Optional: the descriptor, for lists of clients; -1: none.
+    int (*fd)(const struct conn *c);
     // Optional: the name a verified peer certificate carries (CN), or false.
     bool (*peer_name)(const struct conn *c, char *out, size_t size);
 };
@@ -82,6 +84,7 @@ const char *conn_type(const struct conn *c);
 void conn_peer(const struct conn *c, char *out, size_t size);
 void conn_local(const struct conn *c, char *out, size_t size);
 bool conn_peer_name(const struct conn *c, char *out, size_t size);
+int conn_fd(const struct conn *c); // to show it, not to use it; -1: none
 
 // ---- layers over other conns ----------------------------------------------------------------
 

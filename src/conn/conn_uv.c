@@ -255,6 +255,11 @@ static void conn_uv_address(const struct conn *conn, bool peer, char *out, size_
         snprintf(out, size, "%s", c->is_unix && c->peer != NULL ? c->peer : "?:0");
 }
 
+static int conn_uv_fd(const struct conn *conn)
+{
+    return ((const struct conn_uv *)conn)->fd;
+}
+
 // ---- its life -------------------------------------------------------------------------------
 
 static void on_task(struct task *task)
@@ -278,6 +283,7 @@ static const struct conn_ops tcp_ops = {
     .close = conn_uv_close,
     .queued = conn_uv_queued,
     .address = conn_uv_address,
+    .fd = conn_uv_fd,
 };
 
 static const struct conn_ops unix_ops = {
@@ -288,6 +294,7 @@ static const struct conn_ops unix_ops = {
     .close = conn_uv_close,
     .queued = conn_uv_queued,
     .address = conn_uv_address,
+    .fd = conn_uv_fd,
 };
 
 struct conn_uv *conn_uv_new(struct net_uv *net, const struct conn_events *events, void *owner)

@@ -439,6 +439,11 @@ static void tls_address(const struct conn *c, bool peer, char *out, size_t size)
     lower->ops->address(lower, peer, out, size);
 }
 
+static int tls_fd(const struct conn *c)
+{
+    return conn_fd(((const struct tls_conn *)c)->lower);
+}
+
 static bool tls_peer_name(const struct conn *c, char *out, size_t size)
 {
     struct tls_conn *t = of(c);
@@ -469,6 +474,7 @@ static const struct conn_ops tls_ops = {
     .close = tls_close,
     .queued = tls_queued,
     .address = tls_address,
+    .fd = tls_fd,
     .peer_name = tls_peer_name,
 };
 

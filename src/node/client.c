@@ -31,11 +31,13 @@ struct client *client_new(struct node *n)
     c->id = n->next_client_id++;
     c->created_us = c->active_us = loop_now_us(n->loop);
     chain_init(&c->output);
+    chain_init(&c->pushes);
     c->reply = reply_to(&c->output, 2);
     c->reply.on_error = node_count_error;
-    c->reply.owner = n;
+    c->reply.owner = c;
     list_init(&c->link);
     list_init(&c->flush_link);
+    list_init(&c->monitor_link);
     list_init(&c->watches);
     list_init(&c->blocks);
     list_init(&c->waiter.link);
@@ -165,6 +167,15 @@ static void protocol_error(struct client *c, const struct error *error)
     client_close_after_reply(c);
 }
 
+// CLIENT REPLY SKIP is about the command after it alone.
+static void next_reply_mode(struct client *c)
+{
+    bool skip = (c->flags & CLIENT_REPLY_SKIP_NEXT) != 0;
+    c->flags &= ~(uint32_t)(CLIENT_REPLY_SKIP_NEXT | CLIENT_REPLY_SKIP);
+    if (skip) c->flags |= CLIENT_REPLY_SKIP;
+    client_set_muted(c);
+}
+
 // Runs requests from the front of `input` until it is used up or the client has to wait.
 void client_parse(struct client *c, struct bytes *input)
 {
@@ -179,6 +190,7 @@ void client_parse(struct client *c, struct bytes *input)
         case REQUEST_READY: {
             struct request r = request_take(&c->parser);
             c->wire_bytes = r.wire_bytes;
+            if (c->flags & (CLIENT_REPLY_SKIP_NEXT | CLIENT_REPLY_SKIP)) next_reply_mode(c);
             dispatch_request(c, &r);
             client_ran(c);
             break;
@@ -194,6 +206,10 @@ void client_parse(struct client *c, struct bytes *input)
 void client_ran(struct client *c)
 {
     if (c->flags & (CLIENT_PARKED | CLIENT_SUSPENDED)) return;
+    if ((c->flags & CLIENT_REPLY_SKIP) && !client_waits(c)) {
+        c->flags &= ~(uint32_t)CLIENT_REPLY_SKIP;
+        client_set_muted(c);
+    }
     if (c->flags & CLIENT_PRIMARY)
         repl_applied(c->node, c, c->wire_bytes);
     else if ((c->flags & CLIENT_REPLICA) && c->last_command != NULL)
@@ -274,6 +290,22 @@ void client_free_primary(struct client *c)
 struct reply *client_reply(struct client *c)
 {
     return &c->reply;
+}
+
+void client_set_muted(struct client *c)
+{
+    if (c->flags & CLIENT_PRIMARY) return;
+    c->reply.out = c->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP) ? NULL : &c->output;
+}
+
+struct reply client_push(struct client *c)
+{
+    const struct ctx *running = c->node->current;
+    struct chain *out =
+        running != NULL && running->client == c && !list_empty(&c->link) ? &c->pushes : &c->output;
+    bool muted = c->conn == NULL || (c->flags & CLIENT_CLOSING) ||
+                 ((c->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) && c->reply.resp < 3);
+    return reply_to(muted ? NULL : out, c->reply.resp);
 }
 
 static void send_output(struct client *c)
@@ -395,12 +427,14 @@ void client_free(struct client *c)
     task_cancel(&c->process);
     list_remove(&c->waiter.link);
     list_remove(&c->flush_link);
+    list_remove(&c->monitor_link);
     if (!list_empty(&c->link)) n->client_count--;
     list_remove(&c->link);
     request_parser_free(&c->parser);
     request_clear(&c->pending);
     buf_free(&c->input);
     chain_free(&c->output);
+    chain_free(&c->pushes);
     str_free(c->name);
     mem_free(c);
 }

@@ -52,8 +52,11 @@ struct client {
     struct request_parser parser;
     struct buf input; // bytes that came while it could not run (blocked, parked, suspended)
     struct chain output;
+    struct chain pushes; // of its own running call, see client_push
     struct reply reply;
+    uint64_t errors_counted; // of reply.errors: those that some command was blamed for
     const struct command *last_command;
+    const char *last_name;         // of it in full: "client|list"; the command table's, or NULL
     struct list flush_link;        // node->to_flush
     struct task process;           // goes on with its input soon
     uint64_t output_soft_since_us; // when output went over its soft limit; 0: it is not
@@ -83,6 +86,7 @@ struct client {
 
     // owned by other parts, NULL when unused
     struct pubsub_client *pubsub;
+    struct list monitor_link;     // node->monitors
     struct replica_link *replica; // src/node/repl_*.c
     struct tracking_client *tracking;
 };
@@ -96,6 +100,12 @@ void client_address(const struct client *c, char *out, size_t size); // "127.0.0
 void client_close(struct client *c);
 void client_close_after_reply(struct client *c);
 struct client *client_find(struct node *n, uint64_t id);
+// A writer for what reaches the client outside of its replies: messages, invalidations. While the
+// client's own call is running they wait for its end, so that they don't land inside of a reply.
+// Then call client_touch_output. `muted` (CLIENT REPLY OFF or SKIP) writers drop everything.
+struct reply client_push(struct client *c);
+// Points the reply writer at the output or, by CLIENT REPLY OFF and SKIP, nowhere.
+void client_set_muted(struct client *c);
 // Queues output for sending (reply writers do it themselves through client_reply).
 void client_touch_output(struct client *c);
 

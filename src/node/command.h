@@ -33,7 +33,12 @@ enum command_flag {
     CMD_ALL_KEYS = 1 << 19, // ours: changes whole databases (FLUSHALL, SWAPDB): waits for holds
 };
 
-enum key_access { KEY_READ = 1, KEY_WRITE = 2, KEY_READ_WRITE = 3 };
+enum key_access {
+    KEY_CHANNEL = 0,
+    KEY_READ = 1,
+    KEY_WRITE = 2,
+    KEY_READ_WRITE = 3
+}; // a shard channel is no key, but has a slot
 
 // Positions in argv: first, last (negative: from the end), step. first 0: no such range.
 struct key_range {
@@ -78,7 +83,9 @@ struct ctx {
     bool retry;      // run again because a key that it blocked on may be ready
     bool deny_block; // inside EXEC, or a primary's link: answer at once
     bool in_exec;
-    uint64_t dirty; // changes made; 0: nothing to propagate
+    uint64_t dirty;           // changes made; 0: nothing to propagate
+    uint64_t slept_us;        // to be counted as if the command had run for so long (DEBUG SLEEP)
+    struct taken_args *taken; // what SLOWLOG needs of arguments that were taken (ctx_impl.h)
     enum { PROPAGATE_ARGV, PROPAGATE_OWN, PROPAGATE_NONE } propagate; // ctx_propagate_*
 };
 
@@ -149,6 +156,9 @@ bool ctx_block(struct ctx *c, int count, const struct bytes *keys, int64_t timeo
 struct suspension {
     struct client *client;              // NULL once it has gone
     void (*gone)(struct suspension *s); // the client went away: clean up, no resume
+    // Optional: CLIENT UNBLOCK. Answers as if timed out (error NULL) or with the error, and
+    // resumes.
+    void (*abort)(struct suspension *s, const char *error);
 };
 // False: suspending is not allowed here (inside EXEC).
 bool ctx_suspend(struct ctx *c, struct suspension *s);

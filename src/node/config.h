@@ -12,7 +12,7 @@
 #include "proto/request.h"
 #include "value/value.h"
 
-enum { CONFIG_BIND_MAX = 16, CONFIG_SAVE_POINTS_MAX = 16 };
+enum { CONFIG_BIND_MAX = 16, CONFIG_SAVE_POINTS_MAX = 16, CONFIG_PERCENTILES_MAX = 32 };
 
 enum maxmemory_policy {
     POLICY_NOEVICTION,
@@ -65,6 +65,11 @@ struct config {
     char *requirepass; // "": none
     int64_t slowlog_log_slower_than_us, slowlog_max_len;
     int64_t latency_monitor_threshold_ms;
+    bool latency_tracking;
+    struct {
+        int count;
+        double at[CONFIG_PERCENTILES_MAX];
+    } latency_percentiles;
     uint32_t notify_keyspace_events; // flags of notify.h
     int shutdown_timeout_s;
 

@@ -440,3 +440,37 @@ static void replicaof_get(const struct config *c, const struct directive *d, str
 }
 
 const struct directive_kind kind_replicaof = {replicaof_set, replicaof_get, NULL};
+
+static bool percentiles_set(struct config *c, const struct directive *d, int argc,
+                            const struct bytes *argv, struct error *error)
+{
+    double at[CONFIG_PERCENTILES_MAX];
+    if (argc == 1 && argv[0].len == 0) argc = 0;
+    if (argc > CONFIG_PERCENTILES_MAX)
+        return error_set(error, ERROR_CONFIG, "'%s' takes at most %d percentiles", d->name,
+                         CONFIG_PERCENTILES_MAX);
+    for (int i = 0; i < argc; i++)
+        if (!text_to_double(argv[i], &at[i]) || at[i] < 0 || at[i] > 100)
+            return error_set(error, ERROR_CONFIG, "argument(s) must be between 0.0 and 100.0");
+    if (argc > 0) memcpy(c->latency_percentiles.at, at, sizeof(*at) * (size_t)argc);
+    c->latency_percentiles.count = argc;
+    return true;
+}
+
+static void percentiles_get(const struct config *c, const struct directive *d, struct buf *out)
+{
+    (void)d;
+    for (int i = 0; i < c->latency_percentiles.count; i++)
+        buf_printf(out, "%s%g", i ? " " : "", c->latency_percentiles.at[i]);
+}
+
+static void percentiles_lines(const struct config *c, const struct directive *d, struct buf *out)
+{
+    buf_printf(out, "%s ", d->name);
+    if (c->latency_percentiles.count == 0) buf_append_cstr(out, "\"\"");
+    percentiles_get(c, d, out);
+    buf_append_byte(out, '\n');
+}
+
+const struct directive_kind kind_percentiles = {percentiles_set, percentiles_get,
+                                                percentiles_lines};

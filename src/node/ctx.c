@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "node/monitor.h"
 #include "node/notify.h"
 #include "store/access.h"
 
@@ -26,11 +27,19 @@ int64_t ctx_now_ms(struct ctx *c)
 
 struct str *ctx_take(struct ctx *c, int index)
 {
-    // What is propagated after the call still needs the words.
-    if (c->client->flags & CLIENT_PRIMARY || repl_feeding(c->node)) return str_dup(c->argv[index]);
-    struct str *taken = c->argv[index];
+    // What is propagated or shown after the call still needs the words.
+    if ((c->client->flags & CLIENT_PRIMARY) || repl_feeding(c->node) || monitor_any(c->node))
+        return str_dup(c->argv[index]);
+    struct str *str = c->argv[index];
     c->argv[index] = NULL;
-    return taken;
+    struct taken_args *taken = c->taken;
+    if (taken != NULL && taken->count < TAKEN_MAX) {
+        taken->at[taken->count].index = index;
+        taken->at[taken->count].len = str->len;
+        memcpy(taken->at[taken->count++].head, str->data,
+               str->len < TAKEN_BYTES ? str->len : TAKEN_BYTES);
+    }
+    return str;
 }
 
 // ---- arguments ----------------------------------------------------------------------------------

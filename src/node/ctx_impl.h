@@ -4,16 +4,29 @@
 
 #include "node/parts.h"
 
+// What is left of arguments that a command took, in the order of taking: enough for SLOWLOG.
+enum { TAKEN_MAX = 8, TAKEN_BYTES = 128 };
+struct taken_args {
+    int count;
+    struct {
+        int index;
+        size_t len;
+        char head[TAKEN_BYTES];
+    } at[TAKEN_MAX];
+};
+
 // dispatch.c
 struct command_slot {
     const struct command *command;
     const struct command *parent; // of a subcommand
     struct command_stats stats;
-    char name[]; // "get", "config|set"
+    struct latency_histogram *latency; // or NULL: nothing yet
+    char name[];                       // "get", "config|set"
 };
 // The row for a request, or NULL. A container's row is returned when its subcommand is unknown.
 struct command_slot *dispatch_lookup(struct node *n, int argc, struct str *const *argv);
 struct command_slot *dispatch_find(struct node *n, struct bytes full_name); // "config|set"
+void dispatch_reset_stats(struct node *n);                                  // CONFIG RESETSTAT
 void dispatch_init(struct node *n);
 void dispatch_free(struct node *n);
 // Runs, queues, refuses, blocks or parks one request of a client, which takes it over. `retry`: it
@@ -59,7 +72,7 @@ void propagate_request(struct node *n, int db, const struct request *r);
 void propagate_flush(struct node *n); // feeds what the outermost call gathered
 
 // node.c
-void node_count_error(void *owner, const char *code, struct bytes text);
+void node_count_error(void *owner, const char *code, struct bytes text); // owner: a client
 
 // client.c
 void client_parse(struct client *c, struct bytes *input);

@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "node/ctx_impl.h"
+#include "node/latency.h"
+#include "node/monitor.h"
 #include "node/notify.h"
 #include "value/dict.h"
 
@@ -16,7 +18,13 @@ static struct bytes slot_key(const void *item)
     return bytes_from_cstr(((const struct command_slot *)item)->name);
 }
 
-static const struct dict_type slot_type = {.key = slot_key, .free_item = mem_free};
+static void slot_free(void *item)
+{
+    histogram_free(((struct command_slot *)item)->latency);
+    mem_free(item);
+}
+
+static const struct dict_type slot_type = {.key = slot_key, .free_item = slot_free};
 
 static void add_slot(struct node *n, const struct command *parent, const struct command *cmd)
 {
@@ -43,6 +51,18 @@ void dispatch_init(struct node *n)
 void dispatch_free(struct node *n)
 {
     dict_free(n->command_index);
+}
+
+void dispatch_reset_stats(struct node *n)
+{
+    struct dict_iter it;
+    dict_iter_begin(&it, n->command_index);
+    for (struct command_slot *slot; (slot = dict_iter_next(&it)) != NULL;) {
+        slot->stats = (struct command_stats){0};
+        histogram_free(slot->latency);
+        slot->latency = NULL;
+    }
+    dict_iter_end(&it);
 }
 
 struct command_slot *dispatch_find(struct node *n, struct bytes full_name)
@@ -134,15 +154,28 @@ static void unknown_command(struct client *c, const struct request *r)
     buf_free(&text);
 }
 
-// Why this command may not run now, as an error reply; NULL when it may.
-static const char *refusal_by_state(struct node *n, struct client *c, const struct command *cmd,
-                                    uint32_t flags)
+static bool queues(const struct client *c, const struct command_slot *slot)
 {
+    static const char *const at_once[] = {"exec", "discard", "multi", "watch", "quit", "reset"};
+    if (!(c->flags & CLIENT_MULTI)) return false;
+    for (size_t i = 0; i < sizeof(at_once) / sizeof(at_once[0]); i++)
+        if (strcmp(slot->name, at_once[i]) == 0) return false;
+    return true;
+}
+
+// Why this command may not run now, as an error reply; NULL when it may.
+static const char *refusal_by_state(struct node *n, struct client *c,
+                                    const struct command_slot *slot, uint32_t flags)
+{
+    const struct command *cmd = slot->command;
     bool writes = (flags & CMD_WRITE) != 0, from_primary = (c->flags & CLIENT_PRIMARY) != 0;
     bool replica = repl_is_replica(n);
-    if (n->config.maxmemory > 0 && !from_primary && (flags & CMD_DENYOOM) && !evict_to_limit(n))
+    // What is queued takes memory too.
+    if (n->config.maxmemory > 0 && !evict_to_limit(n) && !from_primary &&
+        ((flags & CMD_DENYOOM) || queues(c, slot)))
         return "-OOM command not allowed when used memory > 'maxmemory'.";
-    if ((c->flags & CLIENT_REPLICA) && (flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE)))
+    if ((c->flags & (CLIENT_REPLICA | CLIENT_MONITOR)) &&
+        (flags & (CMD_WRITE | CMD_READONLY | CMD_MAY_REPLICATE)))
         return "Replica can't interact with the keyspace";
     if (writes && !replica && persist_writes_refused(n))
         return "-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to "
@@ -175,46 +208,38 @@ static const char *refusal_by_state(struct node *n, struct client *c, const stru
     return NULL;
 }
 
-// True when the request was refused and answered.
-static bool refuse(struct client *c, struct command_slot *slot, const struct request *r)
+// True when the row is for a few only, and this client is not among them: answered.
+static bool refuse_protected(struct client *c, const struct command_slot *slot)
 {
     struct node *n = c->node;
-    if (slot == NULL) {
-        unknown_command(c, r);
-        return true;
-    }
+    if (!(slot->command->flags & CMD_PROTECTED) || (c->flags & CLIENT_PRIMARY)) return false;
+    bool debug = strcmp(slot->parent ? slot->parent->name : slot->command->name, "debug") == 0;
+    enum local_permission permit =
+        debug ? n->config.enable_debug_command : n->config.enable_module_command;
+    char from[128];
+    client_address(c, from, sizeof(from));
+    bool local =
+        (c->flags & CLIENT_UNIX) || strncmp(from, "127.", 4) == 0 || strncmp(from, "[::1]", 5) == 0;
+    if (permit == PERMIT_YES || (permit == PERMIT_LOCAL && local)) return false;
+    reply_errorf(&c->reply,
+                 "%s command not allowed. If the %s option is set to \"local\", you can "
+                 "run it from a local connection, otherwise you need to set this option "
+                 "in the configuration file, and then restart the server.",
+                 debug ? "DEBUG" : "MODULE",
+                 debug ? "enable-debug-command" : "enable-module-command");
+    return true;
+}
+
+// True when the command is known and yet may not run: answered.
+static bool refuse_known(struct client *c, const struct command_slot *slot, const struct request *r)
+{
+    struct node *n = c->node;
     const struct command *cmd = slot->command;
-    if (cmd->children != NULL && r->argc >= 2) {
-        char name[64] = "";
-        for (size_t i = 0; cmd->name[i] != '\0' && i + 1 < sizeof(name); i++)
-            name[i] = (char)toupper((unsigned char)cmd->name[i]);
-        reply_errorf(&c->reply, "unknown subcommand '%.128s'. Try %s HELP.", r->argv[1]->data,
-                     name);
-        return true;
-    }
     if ((cmd->arity > 0 && r->argc != cmd->arity) || r->argc < -cmd->arity) {
         reply_errorf(&c->reply, "wrong number of arguments for '%s' command", slot->name);
         return true;
     }
-    slot->stats.rejected++; // taken back below when it may run
-    if ((cmd->flags & CMD_PROTECTED) && !(c->flags & CLIENT_PRIMARY)) {
-        bool debug = strcmp(slot->parent ? slot->parent->name : cmd->name, "debug") == 0;
-        enum local_permission permit =
-            debug ? n->config.enable_debug_command : n->config.enable_module_command;
-        char from[128];
-        client_address(c, from, sizeof(from));
-        bool local = (c->flags & CLIENT_UNIX) || strncmp(from, "127.", 4) == 0 ||
-                     strncmp(from, "[::1]", 5) == 0;
-        if (permit == PERMIT_NO || (permit == PERMIT_LOCAL && !local)) {
-            reply_errorf(&c->reply,
-                         "%s command not allowed. If the %s option is set to \"local\", you can "
-                         "run it from a local connection, otherwise you need to set this option "
-                         "in the configuration file, and then restart the server.",
-                         debug ? "DEBUG" : "MODULE",
-                         debug ? "enable-debug-command" : "enable-module-command");
-            return true;
-        }
-    }
+    if (refuse_protected(c, slot)) return true;
     bool needs_auth = n->config.requirepass[0] != '\0' && !(c->flags & CLIENT_AUTHENTICATED);
     if (needs_auth && !(c->flags & CLIENT_PRIMARY) && !(cmd->flags & CMD_NO_AUTH)) {
         reply_error(&c->reply, "-NOAUTH Authentication required.");
@@ -226,40 +251,100 @@ static bool refuse(struct client *c, struct command_slot *slot, const struct req
     }
     bool exec = strcmp(slot->name, "exec") == 0;
     uint32_t flags = cmd->flags | (exec ? multi_flags(c) : 0);
-    const char *why = refusal_by_state(n, c, cmd, flags);
-    if (why != NULL && exec && !(c->flags & (CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS))) {
+    const char *why = refusal_by_state(n, c, slot, flags);
+    if (why == NULL) return false;
+    if (exec && !(c->flags & (CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS))) {
         reply_errorf(&c->reply, "-EXECABORT Transaction discarded because of: %s",
                      why[0] == '-' ? why + 1 : why);
         multi_discard(c);
         return true;
     }
-    if (why != NULL && !exec) {
-        if (strstr(why, "%s") != NULL)
-            reply_errorf(&c->reply,
-                         "Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
-                         "QUIT / RESET are allowed in this context",
-                         slot->name);
-        else
-            reply_error(&c->reply, why);
+    if (exec) return false;
+    if (strstr(why, "%s") != NULL)
+        reply_errorf(&c->reply,
+                     "Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                     "QUIT / RESET are allowed in this context",
+                     slot->name);
+    else
+        reply_error(&c->reply, why);
+    return true;
+}
+
+static void unknown_subcommand(struct client *c, const struct command *parent,
+                               const struct request *r)
+{
+    char name[64];
+    size_t len = 0;
+    for (; parent->name[len] != '\0' && len + 1 < sizeof(name); len++)
+        name[len] = (char)toupper((unsigned char)parent->name[len]);
+    name[len] = '\0';
+    reply_errorf(&c->reply, "unknown subcommand '%.128s'. Try %s HELP.", r->argv[1]->data, name);
+}
+
+// True when the request was refused and answered.
+static bool refuse(struct client *c, struct command_slot *slot, const struct request *r)
+{
+    if (slot == NULL) {
+        unknown_command(c, r);
         return true;
     }
-    slot->stats.rejected--;
-    return false;
+    if (slot->command->children != NULL && r->argc >= 2) {
+        unknown_subcommand(c, slot->command, r);
+        return true;
+    }
+    if (!refuse_known(c, slot, r)) return false;
+    slot->stats.rejected++;
+    return true;
 }
 
 // ---- the call -----------------------------------------------------------------------------------
 
-static void account(struct client *c, struct command_slot *slot, const struct request *r,
-                    uint64_t began_us, uint64_t errors_before)
+// The words as they came, also those that the command took: of these the head is left.
+static struct bytes *words_of(const struct ctx *c, struct bytes *out)
+{
+    for (int i = 0; i < c->argc; i++)
+        out[i] = c->argv[i] != NULL ? str_view(c->argv[i]) : BYTES("");
+    for (int i = 0; i < c->taken->count; i++)
+        out[c->taken->at[i].index] = bytes_of(c->taken->at[i].head, c->taken->at[i].len);
+    return out;
+}
+
+// MONITOR and SLOWLOG, which few calls are for.
+static void show(const struct ctx *c, const struct command_slot *slot, uint64_t took_us)
 {
     struct node *n = c->node;
-    uint64_t took_us = loop_clock_us(n->loop) - began_us;
-    slot->stats.calls++;
+    uint32_t flags = slot->command->flags;
+    bool monitored =
+        monitor_any(n) && !c->retry && !n->loading && !(flags & (CMD_SKIP_MONITOR | CMD_ADMIN));
+    int64_t slow_us = n->config.slowlog_log_slower_than_us;
+    bool slow = slow_us >= 0 && took_us >= (uint64_t)slow_us && !(flags & CMD_SKIP_SLOWLOG) &&
+                !(c->client->flags & CLIENT_BLOCKED);
+    if (!monitored && !slow) return;
+    struct bytes few[16], *words = few;
+    if (c->argc > 16) words = mem_array(struct bytes, (size_t)c->argc);
+    words_of(c, words);
+    if (slow) slowlog_note(n, c->client, slot->name, c->argc, words, took_us);
+    if (monitored) monitor_feed(n, c->client, slot->name, c->argc, words, c->db);
+    if (words != few) mem_free(words);
+}
+
+static void account(const struct ctx *c, struct command_slot *slot, uint64_t took_us)
+{
+    struct node *n = c->node;
+    struct client *client = c->client;
+    if (!c->retry) {
+        slot->stats.calls++;
+        n->stats.commands_processed++;
+    }
     slot->stats.usec += took_us;
-    if (c->reply.errors != errors_before) slot->stats.failed++;
-    n->stats.commands_processed++;
-    if (!(slot->command->flags & CMD_SKIP_SLOWLOG) && !(c->flags & CLIENT_BLOCKED))
-        slowlog_note(n, c, r->argc, r->argv, took_us);
+    // What a command inside of this one got wrong was counted as that one's.
+    if (client->reply.errors != client->errors_counted) slot->stats.failed++;
+    client->errors_counted = client->reply.errors;
+    if (n->config.latency_tracking && !(client->flags & CLIENT_BLOCKED)) {
+        if (slot->latency == NULL) slot->latency = histogram_new();
+        histogram_add(slot->latency, took_us * 1000);
+    }
+    show(c, slot, took_us);
     if (took_us >= 1000)
         latency_note(n, slot->command->flags & CMD_FAST ? "fast-command" : "command",
                      took_us / 1000);
@@ -269,6 +354,8 @@ void dispatch_call(struct client *c, struct command_slot *slot, struct request *
                    bool retry)
 {
     struct node *n = c->node;
+    struct taken_args taken; // its heads are left as they are: they cost more than the call
+    taken.count = 0;
     struct ctx ctx = {
         .node = n,
         .client = c,
@@ -280,27 +367,30 @@ void dispatch_call(struct client *c, struct command_slot *slot, struct request *
         .retry = retry,
         .deny_block = in_exec || (c->flags & CLIENT_PRIMARY),
         .in_exec = in_exec,
+        .taken = &taken,
     };
     bool outermost = n->current == NULL;
     if (outermost) {
         n->current = &ctx;
         n->call_unix_ms = loop_unix_ms(n->loop);
+        c->last_command = slot->command;
+        c->last_name = slot->name;
     }
-    uint64_t began_us = loop_clock_us(n->loop), errors = c->reply.errors;
-    if (!(slot->command->flags & (CMD_SKIP_MONITOR | CMD_ADMIN)) && !n->loading)
-        monitor_feed(n, c, r->argc, r->argv, c->db);
+    uint64_t began_us = loop_clock_us(n->loop);
+    c->errors_counted = c->reply.errors;
     slot->command->run(&ctx);
+    uint64_t took_us = loop_clock_us(n->loop) - began_us + ctx.slept_us;
     r->argc = ctx.argc;
     r->argv = ctx.argv;
     n->dirty += ctx.dirty;
     if (ctx.dirty > 0 && ctx.propagate == PROPAGATE_ARGV && !(c->flags & CLIENT_PRIMARY))
         propagate_request(n, ctx.db, r);
-    account(c, slot, r, began_us, errors);
-    c->last_command = slot->command;
+    account(&ctx, slot, took_us);
     if (!outermost) return;
     propagate_flush(n);
     n->current = NULL;
     n->call_unix_ms = 0;
+    if (c->pushes.len > 0) chain_move(&c->output, &c->pushes);
 }
 
 // After a call: keep the request if it waits, serve those whom it made ready.
@@ -316,22 +406,12 @@ static void after_call(struct client *c, struct request *r)
     if (!list_empty(&c->node->ready_keys)) blocking_serve(c->node);
 }
 
-static bool queues(const struct client *c, const struct command_slot *slot)
-{
-    static const char *const at_once[] = {"exec", "discard", "multi", "watch", "quit", "reset"};
-    if (!(c->flags & CLIENT_MULTI)) return false;
-    for (size_t i = 0; i < sizeof(at_once) / sizeof(at_once[0]); i++)
-        if (strcmp(slot->name, at_once[i]) == 0) return false;
-    return true;
-}
-
 void dispatch_request(struct client *c, struct request *r)
 {
     struct node *n = c->node;
     struct command_slot *slot = dispatch_lookup(n, r->argc, r->argv);
     c->active_us = loop_now_us(n->loop);
     if (refuse(c, slot, r)) {
-        n->stats.commands_processed++;
         if (c->flags & CLIENT_MULTI) c->flags |= CLIENT_DIRTY_EXEC;
         if (c->restore != NULL) restore_stream_free(c);
         request_clear(r);

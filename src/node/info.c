@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "node/ctx_impl.h"
+#include "node/latency.h"
 #include "node/shutdown.h"
 #include "value/dict.h"
 
@@ -220,6 +221,23 @@ static void commandstats(struct node *n, struct buf *out)
     dict_iter_end(&it);
 }
 
+static void latencystats(struct node *n, struct buf *out)
+{
+    struct dict_iter it;
+    dict_iter_begin(&it, n->command_index);
+    for (struct command_slot *slot; (slot = dict_iter_next(&it)) != NULL;) {
+        if (slot->latency == NULL) continue;
+        buf_printf(out, "latency_percentiles_usec_%s:", slot->name);
+        for (int i = 0; i < n->config.latency_percentiles.count; i++) {
+            double percent = n->config.latency_percentiles.at[i];
+            buf_printf(out, "%sp%g=%.3f", i ? "," : "", percent,
+                       (double)histogram_percentile(slot->latency, percent) / 1000);
+        }
+        buf_append_cstr(out, "\r\n");
+    }
+    dict_iter_end(&it);
+}
+
 static void errorstats(struct node *n, struct buf *out)
 {
     struct dict_iter it;
@@ -278,6 +296,7 @@ static const struct section {
     {"modules", "Modules", IN_DEFAULT, modules},
     {"commandstats", "Commandstats", IN_ALL, commandstats},
     {"errorstats", "Errorstats", IN_DEFAULT | IN_ALL, errorstats},
+    {"latencystats", "Latencystats", IN_ALL, latencystats},
     {"cluster", "Cluster", IN_DEFAULT | IN_ALL, cluster},
     {"keyspace", "Keyspace", IN_DEFAULT | IN_ALL, keyspace},
     {"loop", "Loop", IN_DEFAULT | IN_ALL, loop},

@@ -19,11 +19,36 @@ static struct bytes error_stat_key(const void *item)
 
 static const struct dict_type error_stat_type = {.key = error_stat_key, .free_item = mem_free};
 
+// A link of replication has no use for an error: one side does what the other did not expect.
+static void unexpected_error(struct client *c, struct bytes text)
+{
+    struct node *n = c->node;
+    bool primary = (c->flags & CLIENT_PRIMARY) != 0;
+    n->stats.unexpected_error_replies++;
+    log_warning(&n->log,
+                "== CRITICAL == This %s is sending an error to its %s: '%.*s' after processing "
+                "the command '%s'",
+                primary ? "replica" : "master", primary ? "master" : "replica",
+                (int)(text.len < 4096 ? text.len : 4096), text.data,
+                c->last_name != NULL ? c->last_name : "<unknown>");
+    if (!primary || !n->config.replica_read_only ||
+        n->config.propagation_error_behavior == PROPAGATION_IGNORE)
+        return;
+    log_warning(&n->log,
+                "This replica panicked sending an error to its master after processing the "
+                "command '%s'",
+                c->last_name != NULL ? c->last_name : "<unknown>");
+    n->exit_status = 1;
+    n->stopping = true;
+    loop_stop(n->loop);
+}
+
 void node_count_error(void *owner, const char *code, struct bytes text)
 {
-    struct node *n = owner;
-    (void)text;
+    struct client *c = owner;
+    struct node *n = c->node;
     n->stats.total_error_replies++;
+    if ((c->flags & CLIENT_PRIMARY) || client_class(c) == CLASS_REPLICA) unexpected_error(c, text);
     struct error_stat *stat = dict_find(n->error_stats, bytes_from_cstr(code));
     if (stat == NULL) {
         if (dict_count(n->error_stats) >= NODE_ERROR_STATS_MAX) return;
@@ -166,7 +191,8 @@ static void on_cron(struct deadline *d)
     cron_clients(n);
     store_tidy(&n->store);
     if (n->expire_db == 0) job_start(n->loop, &n->expire_job);
-    if (n->config.maxmemory > 0 && !n->loading) evict_to_limit(n);
+    evict_measure(n);
+    evict_to_limit(n);
     persist_cron(n);
     if (!list_empty(&n->ready_keys)) blocking_serve(n);
     deadline_arm(n->loop, &n->cron,
@@ -208,6 +234,7 @@ struct node *node_new(struct loop *loop, struct network *network, struct config 
     list_init(&n->clients);
     list_init(&n->to_flush);
     n->config.limits.hash_seed = rng_next(&n->rng);
+    list_init(&n->monitors);
     store_init(&n->store, loop, &n->log, &n->config.limits, n->config.databases, rng_next(&n->rng));
     n->error_stats = dict_new(&error_stat_type, rng_next(&n->rng));
     dispatch_init(n);
@@ -266,6 +293,8 @@ void node_free(struct node *n)
     persist_free(n);
     pubsub_free(n);
     slowlog_free(n);
+    latency_free(n);
+    evict_free(n);
     pause_free(n);
     shutdown_free(n);
     multi_free(n);

@@ -62,6 +62,7 @@ struct node {
     int client_count;
     struct client *primary_link; // applies our primary's stream, or NULL
     uint64_t next_client_id;
+    struct list monitors; // clients that MONITOR
     struct list to_flush; // clients with output to send
     struct before_wait flush_hook;
     struct listener *listeners[CONFIG_BIND_MAX * 2 + 1];
@@ -101,9 +102,10 @@ struct node {
     struct replication *repl;    // repl_node.c
     struct migration *migration; // migrate_node.c
     struct slowlog *slowlog;     // slowlog.c
-    struct latency *latency;
-    struct shutdown *shutdown; // shutdown.c
-    struct pause *pause;       // CLIENT PAUSE
+    struct latency *latency;     // latency.c
+    struct evictor *evictor;     // evict.c
+    struct shutdown *shutdown;   // shutdown.c
+    struct pause *pause;         // CLIENT PAUSE
 };
 
 // Takes over `config` (moved out). `families` is command_families of command/table.h. The node

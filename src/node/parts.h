@@ -11,6 +11,11 @@
 void pubsub_init(struct node *n);
 void pubsub_free(struct node *n);
 void pubsub_client_gone(struct client *c); // drops its subscriptions
+struct pubsub_counts {
+    int channels, patterns, shard_channels;
+};
+struct pubsub_counts pubsub_client_counts(const struct client *c);
+size_t pubsub_client_bytes(const struct client *c);
 // Delivers to subscribers of the channel and of matching patterns; returns how many.
 int pubsub_publish(struct node *n, struct bytes channel, struct bytes message);
 int pubsub_channel_count(const struct node *n);
@@ -40,16 +45,24 @@ void migrate_info(struct node *n, struct buf *out); // fields of "# Migrate"
 // --------------------------------------------
 void slowlog_init(struct node *n);
 void slowlog_free(struct node *n);
-void slowlog_note(struct node *n, struct client *c, int argc, struct str *const *argv, uint64_t us);
-void monitor_feed(struct node *n, struct client *c, int argc, struct str *const *argv, int db);
-void latency_note(struct node *n, const char *event, uint64_t ms);
+// A command called `name` in full ("config|set") took so long. Of each argument only the first
+// SLOWLOG_ARG_BYTES need to be there.
+void slowlog_note(struct node *n, struct client *c, const char *name, int argc,
+                  const struct bytes *argv, uint64_t us);
+void monitor_feed(struct node *n, struct client *c, const char *name, int argc,
+                  const struct bytes *argv, int db);
+void latency_note(struct node *n, const char *event, uint64_t ms); // kept if above the threshold
+void latency_free(struct node *n);
 // CLIENT PAUSE: true when this command has to wait; `w` was queued and is told when the pause ends.
 bool pause_applies(struct node *n, const struct client *c, const struct command *cmd,
                    bool may_replicate, struct waiter *w);
 bool pause_expiry(const struct node *n); // no key may expire or be evicted now
 void pause_free(struct node *n);
-// Frees memory down to maxmemory. False: it could not be brought under the limit.
+// Evicts keys down to maxmemory, for half a millisecond at most; a job does the rest. False: it
+// could not be brought under the limit.
 bool evict_to_limit(struct node *n);
+void evict_measure(struct node *n); // the cron: counts memory anew
+void evict_free(struct node *n);
 
 // ---- clients.c / config
 // --------------------------------------------------------------------------- Opens or reopens the

@@ -77,8 +77,10 @@ void pause_begin(struct node *n, enum pause_reason reason, enum pause_extent ext
                  uint64_t until_us)
 {
     struct pause *p = get(n);
+    // A pause that is on is never cut short.
+    if (p->extent[reason] == PAUSE_NOTHING || until_us > p->until_us[reason])
+        p->until_us[reason] = until_us;
     p->extent[reason] = extent;
-    p->until_us[reason] = until_us;
     arm(p);
 }
 

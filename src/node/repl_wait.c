@@ -52,6 +52,18 @@ static void on_deadline(struct deadline *d)
     answer(list_entry(d, struct repl_wait, deadline));
 }
 
+static void on_abort(struct suspension *s, const char *error)
+{
+    struct repl_wait *w = list_entry(s, struct repl_wait, suspension);
+    if (error == NULL) {
+        answer(w);
+        return;
+    }
+    reply_error(client_reply(s->client), error);
+    client_resume(s);
+    wait_free(w);
+}
+
 static void on_gone(struct suspension *s)
 {
     wait_free(list_entry(s, struct repl_wait, suspension));
@@ -111,6 +123,7 @@ void repl_wait(struct ctx *c)
     w->offset = r->stream.offset;
     w->needed = needed;
     w->suspension.gone = on_gone;
+    w->suspension.abort = on_abort;
     w->deadline.fire = on_deadline;
     list_push_back(&r->waits, &w->link);
     r->node->blocked_clients++;
