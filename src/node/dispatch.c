@@ -116,7 +116,7 @@ bool dispatch_may_write(struct node *n, int db, const struct command *cmd, int a
         return false;
     }
     // Without a snapshot or a hold nobody minds: the way of nearly every call.
-    if (n->store.snapshot == NULL && dict_count(n->store.held) == 0) return true;
+    if (!store_guards_writes(&n->store)) return true;
     struct key_ref few[16], *keys = few;
     int count = command_keys(cmd, argc, argv, keys, 16);
     if (count > 16) {

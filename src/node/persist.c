@@ -365,6 +365,7 @@ static void load_failed(struct persist *p, const struct error *error)
 {
     struct node *n = p->node;
     log_warning(&n->log, "%s/%s: %s", n->config.dir, n->config.dbfilename, error->text);
+    if (strstr(error->text, "checksum") != NULL) log_warning(&n->log, "RDB CRC error");
     if (error->class != ERROR_IO)
         log_warning(&n->log, "Terminating server after rdb file reading failure.");
     log_warning(&n->log, "Fatal error loading the DB, check server logs. Exiting.");

@@ -14,6 +14,7 @@ struct discard {
     struct list link;
     struct value value; // when `keys` is NULL: the value; otherwise of the entry being freed
     bool value_left;
+    struct rdb_file_decoder *decoder; // given up half-way; then nothing else
     struct dict *keys, *expires;
     struct dict_iter iter;
     bool iterating;
@@ -36,6 +37,13 @@ void store_free_value(struct store *s, struct value *v)
     d->value = *v;
     d->value_left = true;
     discard_start(s, d, 1);
+}
+
+void discard_decoder(struct store *s, struct rdb_file_decoder *decoder)
+{
+    struct discard *d = mem_new(struct discard);
+    d->decoder = decoder;
+    discard_start(s, d, 0);
 }
 
 void tables_free(struct dict *keys, struct dict *expires)
@@ -110,6 +118,7 @@ static bool discard_entries(struct store *s, struct discard *d, struct budget *b
 
 static bool discard_step(struct store *s, struct discard *d, struct budget *budget)
 {
+    if (d->decoder != NULL) return rdb_file_decoder_free_step(d->decoder, budget);
     if (d->keys == NULL && d->expires == NULL) {
         if (!discard_value(d, budget)) return false;
         discard_counted(s);
@@ -174,6 +183,7 @@ void discard_free(struct store *s)
     struct list *link;
     while ((link = list_pop_front(&s->discards)) != NULL) {
         struct discard *d = list_entry(link, struct discard, link);
+        rdb_file_decoder_free(d->decoder);
         if (d->value_left) value_free(&d->value);
         if (d->iterating) {
             struct entry *e;

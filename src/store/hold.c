@@ -209,10 +209,15 @@ void hold_wake(struct store *s, struct entry *e)
     if (h != NULL) wake_all(s, &h->waiters);
 }
 
+bool store_guards_writes(const struct store *s)
+{
+    return s->snapshot != NULL || s->frozen || dict_count(s->held) > 0;
+}
+
 enum write_verdict store_before_write(struct store *s, int db_index, struct bytes key,
                                       struct waiter *w)
 {
-    if (s->snapshot == NULL && dict_count(s->held) == 0 && !s->frozen) return WRITE_NOW;
+    if (!store_guards_writes(s)) return WRITE_NOW;
     if (s->frozen) {
         if (w != NULL) list_push_back(&s->held_waiters[s->live->count], &w->link);
         return WRITE_WAIT;

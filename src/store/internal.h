@@ -2,6 +2,7 @@
 #ifndef WHERRY_STORE_INTERNAL_H
 #define WHERRY_STORE_INTERNAL_H
 
+#include "rdb/decode.h"
 #include "store/store.h"
 #include "value/dict.h"
 
@@ -30,6 +31,8 @@ void discard_init(struct store *s);
 void discard_free(struct store *s);
 // Takes over both tables and the entries in `keys`.
 void discard_tables(struct store *s, struct dict *keys, struct dict *expires);
+// Frees it and the value that it was building.
+void discard_decoder(struct store *s, struct rdb_file_decoder *decoder);
 // Both tables and their entries, at once.
 void tables_free(struct dict *keys, struct dict *expires);
 struct dict *keys_new(uint64_t seed);

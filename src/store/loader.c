@@ -289,7 +289,7 @@ void loader_free(struct loader *l)
     if (l == NULL) return;
     job_stop(l->store->loop, &l->job);
     deadline_cancel(l->store->loop, &l->rest);
-    rdb_file_decoder_free(l->decoder);
+    discard_decoder(l->store, l->decoder);
     chain_free(&l->input);
     buf_free(&l->left);
     mem_free(l);

@@ -149,6 +149,8 @@ enum write_verdict { WRITE_NOW, WRITE_WAIT };
 // `w` was queued and will be told; nothing was changed. With w NULL it only answers.
 enum write_verdict store_before_write(struct store *s, int db_index, struct bytes key,
                                       struct waiter *w) __attribute__((warn_unused_result));
+// Whether that could say anything but WRITE_NOW for any key, or has anything to do.
+bool store_guards_writes(const struct store *s);
 // The same for one of those who hold the entry and now wants to delete it (MIGRATE): WRITE_NOW once
 // nobody else holds it and no snapshot owes it. The caller releases its hold and deletes in the
 // same dispatch, so that parked writers find what it left. One such waiter per entry.

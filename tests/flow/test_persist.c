@@ -141,6 +141,7 @@ Test(persist, save_answers_when_the_file_is_safe_and_others_are_served)
     expect_info(&w, "rdb_bgsave_in_progress:0\r\n");
     expect_info(&w, "rdb_saves:1\r\n");
     halt(&w, true);
+    sim_set_disk(w.box, 100, 1000);
     boot(&w, NULL, NULL, NULL);
     connect_peers(&w);
     ask(w.a, "GET k", "$1\r\nv\r\n");
