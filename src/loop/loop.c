@@ -142,7 +142,7 @@ void loop_run_tasks(struct loop *loop)
 
 void loop_before_wait(struct loop *loop, struct before_wait *hook)
 {
-    list_push_back(&loop->hooks, &hook->link);
+    list_push_front(&loop->hooks, &hook->link);
 }
 
 void before_wait_remove(struct before_wait *hook)

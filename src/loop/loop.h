@@ -91,7 +91,8 @@ void task_cancel(struct task *task);                   // fine if not deferred
 // The same, from any thread; the loop wakes up.
 void loop_post(struct loop *loop, struct task *task);
 
-// Called each time before the loop waits for events (flush what was gathered).
+// Called each time before the loop waits for events (flush what was gathered). The hook that came
+// last runs first: what owners gather goes to the network, whose own hook then runs after theirs.
 struct before_wait {
     struct list link;
     void (*run)(struct before_wait *hook);
