@@ -395,6 +395,7 @@ static void start_loaded(void *owner, bool missing, const struct error *error,
         p->keys_expired = stats->keys_expired;
         repl_restore(n, stats);
     }
+    log_notice(&n->log, "Ready to accept connections");
     repl_start(n);
 }
 
