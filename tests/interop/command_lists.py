@@ -1,9 +1,8 @@
 """Commands whose replies must be the same from wherry and from Redis 7.0, by family.
 
-A line is split as a shell would ("\\x00" works in double quotes: see words()). Before it may stand
+A line is split as redis-cli does it. Before it may stand
     ~   the reply is a set: order does not count (of pairs, too: ~2)
     ?   only the kind of the reply counts (times, memory, chance)
-    3-  not for RESP3 (the reply is random or unordered in a way that ~ cannot see)
 """
 
 STRINGS = r"""
@@ -587,6 +586,7 @@ SPOP missing
 SPOP missing 3
 SPOP x -1
 SPOP x 0
+DEL x
 SPOP y 100
 EXISTS y
 SRANDMEMBER z 0
@@ -1035,7 +1035,6 @@ CLIENT KILL bogus x y
 CLIENT NO-EVICT on
 CLIENT REPLY ON
 CLIENT UNBLOCK 99999
-CLIENT TRACKINGINFO
 CLIENT BOGUS
 CLIENT PAUSE x
 CLIENT UNPAUSE
@@ -1060,7 +1059,6 @@ CONFIG SET maxmemory 0
 CONFIG SET maxmemory-policy allkeys-lru
 CONFIG SET maxmemory-policy bogus
 CONFIG SET maxmemory-policy noeviction
-CONFIG SET appendonly bogus
 CONFIG SET
 CONFIG GET
 CONFIG RESETSTAT
