@@ -83,3 +83,31 @@ bool mem_thread_init(struct mem_thread *t)
     return false;
 #endif
 }
+
+bool mem_purge(void)
+{
+#ifdef WHERRY_JEMALLOC
+    char name[32];
+    snprintf(name, sizeof(name), "arena.%u.purge", (unsigned)MALLCTL_ARENAS_ALL);
+    return mallctl(name, NULL, NULL, NULL, 0) == 0;
+#else
+    malloc_trim(0);
+    return true;
+#endif
+}
+
+#ifdef WHERRY_JEMALLOC
+static void describe(void *arg, const char *text)
+{
+    buf_append_cstr(arg, text);
+}
+#endif
+
+void mem_describe(struct buf *out)
+{
+#ifdef WHERRY_JEMALLOC
+    malloc_stats_print(describe, out, NULL);
+#else
+    buf_append_cstr(out, "Stats not supported for the current allocator");
+#endif
+}

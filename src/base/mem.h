@@ -4,7 +4,9 @@
 #ifndef WHERRY_BASE_MEM_H
 #define WHERRY_BASE_MEM_H
 
+#include "base/bytes.h"
 #include <stdbool.h>
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +20,11 @@ void mem_free(void *ptr); // NULL is fine
 size_t mem_size(const void *ptr);
 // Bytes allocated by the whole process, as the allocator counts them.
 uint64_t mem_used_bytes(void);
+
+// Gives back to the system what the allocator keeps; takes its time. False: it cannot.
+bool mem_purge(void);
+// Appends what the allocator says of itself; takes its time.
+void mem_describe(struct buf *out);
 
 // What the calling thread has allocated less what it has freed, modulo 2^64: two loads, where
 // mem_used_bytes takes microseconds. False: this allocator doesn't count so.

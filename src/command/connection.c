@@ -195,7 +195,9 @@ const struct command commands_connection[] = {
      .acl = "@connection"},
     {"hello", hello, -1, ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH | CMD_ALLOW_BUSY,
      .acl = "@connection"},
-    {"quit", quit, -1, ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH, .acl = "@connection"},
-    {"reset", reset, 1, ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH, .acl = "@connection"},
+    {"quit", quit, -1, ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH | CMD_ALLOW_BUSY,
+     .acl = "@connection"},
+    {"reset", reset, 1, ANY_TIME | CMD_NOSCRIPT | CMD_NO_AUTH | CMD_ALLOW_BUSY,
+     .acl = "@connection"},
     {0},
 };

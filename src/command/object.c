@@ -1,4 +1,4 @@
-// What a key's value is made of: OBJECT and MEMORY.
+// What a key's value is made of: OBJECT.
 #include "base/mem.h"
 #include "base/text.h"
 #include "command/table.h"
@@ -105,54 +105,7 @@ static const struct command object_children[] = {
     {0},
 };
 
-// ---- MEMORY -------------------------------------------------------------------------------------
-
-enum { USAGE_SAMPLES_DEFAULT = 5 };
-
-static void memory_usage(struct ctx *c)
-{
-    int64_t samples = USAGE_SAMPLES_DEFAULT;
-    for (int i = 3; i < c->argc; i += 2) {
-        if (!ctx_is(c, i, "samples") || i + 1 >= c->argc) {
-            ctx_syntax_error(c);
-            return;
-        }
-        if (!ctx_int(c, i + 1, &samples)) return;
-        if (samples < 0) {
-            ctx_syntax_error(c);
-            return;
-        }
-    }
-    struct entry *e = find_object(c);
-    if (e == NULL) return;
-    if (samples > INT32_MAX) samples = INT32_MAX;
-    size_t bytes = value_memory(&e->value, (int)samples) + mem_size(e);
-    // Its places in the tables, which hold a pointer and a byte each, well filled.
-    bytes += sizeof(void *) * (e->expire_ms == ENTRY_NO_EXPIRE ? 2 : 4);
-    reply_integer(c->reply, (int64_t)bytes);
-}
-
-static void memory_help(struct ctx *c)
-{
-    static const char *const lines[] = {
-        "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "USAGE <key> [SAMPLES <count>]",
-        "    Return memory in bytes used by <key> and its value. Nested values are",
-        "    sampled up to <count> times (default: 5, 0 means sample all).",
-        "HELP",
-        "    Prints this help.",
-    };
-    reply_lines(c, lines, sizeof(lines) / sizeof(lines[0]));
-}
-
-static const struct command memory_children[] = {
-    {"usage", memory_usage, -3, CMD_READONLY, .keys = {{2, 2, 1, KEY_READ}}, .acl = NULL},
-    {"help", memory_help, 2, CMD_LOADING | CMD_STALE, .acl = NULL},
-    {0},
-};
-
 const struct command commands_object[] = {
-    {"object", NULL, -2, 0, .children = object_children, .acl = "@keyspace"},
-    {"memory", NULL, -2, 0, .children = memory_children},
+    {"object", NULL, -2, 0, .children = object_children},
     {0},
 };

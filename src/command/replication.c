@@ -66,7 +66,7 @@ const struct command commands_replication[] = {
      CMD_ADMIN | CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_ALLOW_BUSY, .acl = NULL},
     {"role", repl_role, 1, CMD_NOSCRIPT | CMD_LOADING | CMD_STALE | CMD_FAST,
      .acl = "@admin @dangerous"},
-    {"wait", repl_wait, 3, CMD_NOSCRIPT | CMD_BLOCKING, .acl = "@connection"},
+    {"wait", repl_wait, 3, CMD_NOSCRIPT, .acl = "@connection"},
     {"failover", repl_failover, -1, CMD_ADMIN | CMD_NOSCRIPT | CMD_STALE, .acl = NULL},
     {0},
 };

@@ -3,9 +3,11 @@
 // One to a line, so that families come and go without touching their neighbours.
 // clang-format off
 const struct command *const command_families[] = {
+    commands_acl,
     commands_bitfield,
     commands_bitops,
     commands_client,
+    commands_command,
     commands_config,
     commands_connection,
     commands_debug,
@@ -14,7 +16,9 @@ const struct command *const command_families[] = {
     commands_hash_walk,
     commands_keys,
     commands_keyspace,
+    commands_latency,
     commands_lcs,
+    commands_memory,
     commands_list,
     commands_list_move,
     commands_list_pop,

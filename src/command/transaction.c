@@ -45,11 +45,11 @@ static void unwatch(struct ctx *c)
 enum { ANY_TIME = CMD_NOSCRIPT | CMD_LOADING | CMD_STALE };
 
 const struct command commands_transaction[] = {
-    {"multi", multi, 1, ANY_TIME | CMD_FAST, .acl = "@transaction"},
+    {"multi", multi, 1, ANY_TIME | CMD_FAST | CMD_ALLOW_BUSY, .acl = "@transaction"},
     {"exec", multi_exec, 1, ANY_TIME | CMD_SKIP_SLOWLOG, .acl = "@transaction"},
-    {"discard", discard, 1, ANY_TIME | CMD_FAST, .acl = "@transaction"},
-    {"watch", watch, -2, ANY_TIME | CMD_FAST, .keys = {{1, -1, 1, KEY_READ}},
+    {"discard", discard, 1, ANY_TIME | CMD_FAST | CMD_ALLOW_BUSY, .acl = "@transaction"},
+    {"watch", watch, -2, ANY_TIME | CMD_FAST | CMD_ALLOW_BUSY, .keys = {{1, -1, 1, KEY_READ}},
      .acl = "@transaction"},
-    {"unwatch", unwatch, 1, ANY_TIME | CMD_FAST, .acl = "@transaction"},
+    {"unwatch", unwatch, 1, ANY_TIME | CMD_FAST | CMD_ALLOW_BUSY, .acl = "@transaction"},
     {0},
 };

@@ -30,6 +30,7 @@ enum command_flag {
     CMD_ALLOW_BUSY = 1 << 16,
     CMD_MOVABLE_KEYS = 1 << 17, // keys come from get_keys
     CMD_PROTECTED = 1 << 18,
+    CMD_NO_MANDATORY_KEYS = 1 << 20, // EVAL and the like may have none
     CMD_ALL_KEYS = 1 << 19, // ours: changes whole databases (FLUSHALL, SWAPDB): waits for holds
 };
 
