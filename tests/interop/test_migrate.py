@@ -1,0 +1,187 @@
+"""MIGRATE between wherry and Redis, in both directions, of every type and encoding."""
+
+import threading
+import time
+
+import data
+from harness import wires
+
+
+def keys_of(server, db=0):
+    server.must("SELECT", db)
+    return sorted(server.must("KEYS", "*"))
+
+
+def move_all(t, source, target, what):
+    """Every key of `source`'s first database goes to `target`'s second one, one by one or in
+    batches, and is there the same; times to live are kept."""
+    data.fill(source.c, scale=2, databases=(0,))
+    names = keys_of(source)
+    want = {k: bytes(source.must("DEBUG", "DIGEST-VALUE", k)[0]) for k in names}
+    ttls = {k: source("PTTL", k) for k in names}
+    half = len(names) // 2
+    for k in names[:half]:
+        reply = source("MIGRATE", *target.address, k, 1, 20000)
+        if reply != b"OK":
+            t.check(False, f"{what}: {k!r} moves", repr(reply))
+    for at in range(half, len(names), 50):
+        reply = source("MIGRATE", *target.address, "", 1, 20000, "KEYS", *names[at:at + 50])
+        if reply != b"OK":
+            t.check(False, f"{what}: a batch moves", repr(reply))
+    t.equal(keys_of(source), [], f"{what}: nothing is left at the source")
+    t.equal(keys_of(target, 1), names, f"{what}: all {len(names)} keys are at the target")
+    got = {k: bytes(target.must("DEBUG", "DIGEST-VALUE", k)[0]) for k in names}
+    wrong = [k for k in names if got[k] != want[k]]
+    t.equal(wrong, [], f"{what}: equal digests")
+    off = [(k, ttls[k], target("PTTL", k)) for k in names if (ttls[k] < 0) != (target("PTTL", k) < 0)
+           or (ttls[k] > 0 and not ttls[k] - 60000 < target("PTTL", k) <= ttls[k])]
+    t.equal(off, [], f"{what}: times to live are kept")
+    target.must("SELECT", 0)
+
+
+@wires("tcp", "tls")
+def test_to_redis(t):
+    move_all(t, t.wherry(), t.redis(), "wherry to Redis")
+
+
+@wires("tcp", "tls")
+def test_from_redis(t):
+    move_all(t, t.redis(), t.wherry(), "Redis to wherry")
+
+
+@wires("tcp", "tls")
+def test_between_wherries(t):
+    move_all(t, t.wherry(), t.wherry(), "wherry to wherry")
+
+
+@wires("tcp", "tls")
+def test_large_hash_there_and_back(t):
+    source, redis, other = t.wherry(), t.redis(), t.wherry()
+    data.big_hash(source.c, "big", 300_000)
+    source.must("PEXPIRE", "big", 3_600_000)
+    want = source.must("DEBUG", "DIGEST-VALUE", "big")
+    t.equal(source("MIGRATE", *redis.address, "big", 0, 60000), b"OK", "to Redis")
+    t.equal(redis.must("DEBUG", "DIGEST-VALUE", "big"), want, "equal digests at Redis")
+    t.equal(redis("MIGRATE", *other.address, "big", 0, 60000), b"OK", "from Redis")
+    t.equal(other.must("DEBUG", "DIGEST-VALUE", "big"), want, "equal digests at wherry")
+    t.check(3_400_000 < other("PTTL", "big") <= 3_600_000, "the time to live is kept")
+    t.equal(other("MIGRATE", *source.address, "big", 0, 60000), b"OK", "to wherry")
+    t.equal(source.must("DEBUG", "DIGEST-VALUE", "big"), want, "equal digests at the start again")
+
+
+def test_options(t):
+    source, target = t.wherry(), t.redis()
+    target.must("CONFIG", "SET", "requirepass", "secret")
+    target.must("AUTH", "secret")
+    source.must("SET", "a", "1")
+    address = target.address
+    reply = source("MIGRATE", *address, "a", 0, 5000)
+    t.check(b"NOAUTH" in reply, "without a password the target's refusal is told", repr(reply))
+    t.equal(source("EXISTS", "a"), 1, "and the key stays")
+    reply = source("MIGRATE", *address, "a", 0, 5000, "AUTH", "wrong")
+    t.check(b"WRONGPASS" in reply, "a wrong password", repr(reply))
+    t.equal(source("MIGRATE", *address, "a", 0, 5000, "COPY", "AUTH", "secret"), b"OK", "COPY")
+    t.equal(source("EXISTS", "a"), 1, "a copied key stays")
+    reply = source("MIGRATE", *address, "a", 0, 5000, "AUTH", "secret")
+    t.check(b"BUSYKEY" in reply, "without REPLACE the target's key stands", repr(reply))
+    source.must("SET", "a", "2")
+    t.equal(source("MIGRATE", *address, "a", 0, 5000, "REPLACE", "AUTH2", "default", "secret"),
+            b"OK", "REPLACE and AUTH2")
+    t.equal(target("GET", "a"), b"2", "the new value is there")
+    t.equal(source("MIGRATE", *address, "a", 0, 5000, "AUTH", "secret"), b"NOKEY", "no key")
+    source.must("MSET", "b", "1", "c", "2")
+    t.equal(source("MIGRATE", *address, "", 0, 5000, "AUTH", "secret", "KEYS", "b", "x", "c"),
+            b"OK", "KEYS with one that is not there")
+    t.equal(target("MGET", "b", "c"), [b"1", b"2"], "both are there")
+    source.must("SET", "b", "3")
+    source.must("SET", "d", "4")
+    reply = source("MIGRATE", *address, "", 0, 5000, "AUTH", "secret", "KEYS", "b", "d")
+    t.check(b"BUSYKEY" in reply, "a batch of which one is refused", repr(reply))
+    t.equal(source("EXISTS", "b", "d"), 1, "the refused one stays, the other has moved")
+    t.equal(target("GET", "d"), b"4", "and is there")
+    t.equal(source.info("stats")["migrate_cached_sockets"], "2",
+            "the links are cached, one per credentials")
+    reply = source("MIGRATE", "127.0.0.1", 1, "b", 0, 1000)
+    t.check(reply.startswith(b"IOERR"), "nobody listens", repr(reply))
+
+
+def test_replicas_follow(t):
+    """What arrives by MIGRATE reaches the target's replicas, large values in pieces, and what has
+    left disappears from the source's."""
+    source, target = t.wherry(), t.wherry()
+    replicas = [t.wherry(), t.redis()]
+    for r in replicas:
+        r.must("REPLICAOF", *target.address)
+        t.until(lambda: r.info("replication")["master_link_status"] == "up", 20, "a replica is up")
+    gone = t.wherry()
+    gone.must("REPLICAOF", *source.address)
+    t.until(lambda: gone.info("replication")["master_link_status"] == "up", 20, "and the source's")
+    data.big_hash(source.c, "big", 50_000)
+    data.fill(source.c, databases=(0,))
+    names = keys_of(source)
+    t.equal(source("MIGRATE", *target.address, "", 0, 60000, "KEYS", *names), b"OK", "all move")
+    want = target.snapshot()
+    for r in replicas:
+        t.until(lambda: r.digest() == want[0], 20, f"{r.kind}, a replica of the target, follows")
+    t.until(lambda: gone("DBSIZE") == 0, 20, "the source's replica has let go of them")
+
+
+class Pinger(threading.Thread):
+    """PINGs every millisecond; keeps how long each took, in milliseconds."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.client, self.took, self.going = server.client(), [], True
+        self.start()
+
+    def run(self):
+        while self.going:
+            began = time.monotonic()
+            self.client("PING")
+            self.took.append((time.monotonic() - began) * 1000)
+            time.sleep(0.001)
+
+    def end(self):
+        self.going = False
+        self.join()
+        return max(self.took)
+
+
+@wires("tls")
+def test_others_are_served(t):
+    """While a hash of 300,000 fields moves, clients of both sides notice nothing. An idle node
+    pinged beside them tells what the machine itself does."""
+    source, target, control = t.wherry(), t.wherry(), t.wherry()
+    data.big_hash(source.c, "big", 300_000)
+    source.must("CONFIG", "RESETSTAT")
+    pingers = [Pinger(s) for s in (source, target, control)]
+    t.equal(source("MIGRATE", *target.address, "big", 0, 60000), b"OK", "it moves")
+    at_source, at_target, at_control = [p.end() for p in pingers]
+    t.check(at_source <= at_control + 20, "PINGs at the source",
+            f"{at_source:.1f} ms, at the idle node {at_control:.1f} ms")
+    t.check(at_target <= at_control + 20, "PINGs at the target",
+            f"{at_target:.1f} ms, at the idle node {at_control:.1f} ms")
+
+
+def test_writers_wait(t):
+    """A command that would write the key while it moves waits, and runs against what is then
+    there."""
+    source, target = t.wherry(), t.wherry()
+    proxy = t.proxy(target)
+    data.big_hash(source.c, "big", 100_000)
+    mover, writer, reader = source.client(), source.client(), source.client()
+    proxy.stall()
+    started = threading.Thread(target=lambda: replies.append(
+        mover("MIGRATE", *proxy.address, "big", 0, 3000)))
+    replies = []
+    started.start()
+    t.until(lambda: source.info("migrate")["migrate_in_flight"] == "1", 5, "it is under way")
+    t.equal(reader("HLEN", "big"), 100_000, "reading goes on")
+    began = time.monotonic()
+    written = writer("HSET", "big", "new", "field")
+    waited = time.monotonic() - began
+    started.join()
+    t.check(replies[0].startswith(b"IOERR"), "a stalled target is given up", repr(replies[0]))
+    t.equal(written, 1, "the writer is answered")
+    t.check(waited < 6, "after the migration", f"{waited:.1f} s")
+    t.equal(reader("HLEN", "big"), 100_001, "and wrote to the key that stayed")
