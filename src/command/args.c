@@ -1,8 +1,6 @@
 #include "command/args.h"
 
-#include "base/mem.h"
 #include "base/text.h"
-#include "node/notify.h"
 
 #include <math.h>
 
@@ -46,73 +44,4 @@ bool arg_timeout(struct ctx *c, int index, int64_t *timeout_ms)
     }
     *timeout_ms = ms > (long double)timeout_max_ms ? timeout_max_ms : (int64_t)ms;
     return true;
-}
-
-// ---- keys ---------------------------------------------------------------------------------------
-
-int keys_counted_at(int index, enum key_access access, int argc, struct str *const *argv,
-                    struct key_ref *out, int max)
-{
-    int64_t count;
-    if (index >= argc || !text_to_i64(str_view(argv[index]), &count)) return -1;
-    if (count < 1 || count > argc - index - 1) return -1;
-    for (int i = 0; i < count && i < max; i++)
-        out[i] = (struct key_ref){.index = index + 1 + i, .access = access};
-    return (int)count;
-}
-
-int keys_stored_and_counted(int argc, struct str *const *argv, struct key_ref *out, int max)
-{
-    int count = max > 0 ? keys_counted_at(2, KEY_READ, argc, argv, out + 1, max - 1)
-                        : keys_counted_at(2, KEY_READ, argc, argv, NULL, 0);
-    if (count < 0) return -1;
-    if (max > 0) out[0] = (struct key_ref){.index = 1, .access = KEY_WRITE};
-    return count + 1;
-}
-
-int keys_counted_first_read(int argc, struct str *const *argv, struct key_ref *out, int max)
-{
-    return keys_counted_at(1, KEY_READ, argc, argv, out, max);
-}
-
-int keys_counted_first_write(int argc, struct str *const *argv, struct key_ref *out, int max)
-{
-    return keys_counted_at(1, KEY_READ_WRITE, argc, argv, out, max);
-}
-
-int keys_counted_second_write(int argc, struct str *const *argv, struct key_ref *out, int max)
-{
-    return keys_counted_at(2, KEY_READ_WRITE, argc, argv, out, max);
-}
-
-void block_on_args(struct ctx *c, int first, int count, int64_t timeout_ms)
-{
-    struct bytes few[8] = {0}, *keys = few;
-    if (count > 8) keys = mem_array(struct bytes, (size_t)count);
-    for (int i = 0; i < count; i++)
-        keys[i] = ctx_arg(c, first + i);
-    if (!ctx_block(c, count, keys, timeout_ms, false, reply_null_array)) reply_null_array(c->reply);
-    if (keys != few) mem_free(keys);
-}
-
-// ---- results ------------------------------------------------------------------------------------
-
-void store_result(struct ctx *c, struct bytes key, struct value *value, uint32_t class_flag,
-                  const char *event)
-{
-    uint64_t length = value_length(value);
-    if (length > 0) {
-        bool ready = value->type == VALUE_LIST || value->type == VALUE_ZSET;
-        ctx_set(c, key, value, false);
-        ctx_changed(c, key, 1);
-        ctx_notify(c, class_flag, event, key);
-        if (ready) ctx_key_ready(c, key);
-    } else {
-        value_free(value);
-        if (ctx_delete(c, key)) {
-            ctx_changed(c, key, 1);
-            ctx_notify(c, NOTIFY_GENERIC, "del", key);
-        }
-    }
-    reply_integer(c->reply, (int64_t)length);
 }

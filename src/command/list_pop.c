@@ -1,7 +1,7 @@
 // LPOP, RPOP, LMPOP and their blocking forms.
-#include "base/text.h"
 #include "command/args.h"
 #include "command/list_impl.h"
+#include "command/multikey.h"
 #include "command/table.h"
 
 static const char *pop_name(enum list_end end)
@@ -63,32 +63,15 @@ static void rpop(struct ctx *c)
 
 // ---- of several keys ----------------------------------------------------------------------------
 
-enum found { FOUND, FOUND_NOTHING, FOUND_ERROR };
-
-// The first of `count` keys, from argv[first] on, that holds a list. One of another type is an
-// error when the command came, but whoever waits already goes on waiting.
-static enum found find_first(struct ctx *c, int first, int count, int *index, struct entry **e)
-{
-    for (*index = first; *index < first + count; ++*index) {
-        *e = ctx_find_write(c, ctx_arg(c, *index));
-        if (*e == NULL) continue;
-        if ((*e)->value.type == VALUE_LIST) return FOUND;
-        if (c->retry) continue;
-        ctx_wrong_type(c);
-        return FOUND_ERROR;
-    }
-    return FOUND_NOTHING;
-}
-
 static void blocking_pop(struct ctx *c, enum list_end end)
 {
     int64_t timeout_ms;
     int index;
     struct entry *e;
     if (!arg_timeout(c, c->argc - 1, &timeout_ms)) return;
-    enum found found = find_first(c, 1, c->argc - 2, &index, &e);
-    if (found == FOUND_ERROR) return;
-    if (found == FOUND_NOTHING) {
+    enum first_of found = first_of_type(c, 1, c->argc - 2, VALUE_LIST, &index, &e);
+    if (found == FIRST_ERROR) return;
+    if (found == FIRST_NONE) {
         block_on_args(c, 1, c->argc - 2, timeout_ms);
         return;
     }
@@ -112,48 +95,20 @@ static void brpop(struct ctx *c)
     blocking_pop(c, LIST_TAIL);
 }
 
-// LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count], from argv[at] on.
-struct mpop {
-    int first, count; // keys
-    enum list_end end;
-    uint64_t wanted; // elements
-};
-
 static bool parse_mpop(struct ctx *c, int at, struct mpop *m)
 {
-    int64_t numkeys, wanted = 0;
-    if (!arg_numkeys(c, at, &numkeys)) return false;
-    if (numkeys >= c->argc - at - 1) {
-        ctx_syntax_error(c);
-        return false;
-    }
-    int next = at + 1 + (int)numkeys;
-    if (!list_arg_end(c, next, &m->end)) return false;
-    for (next++; next < c->argc; next += 2) {
-        if (wanted != 0 || !ctx_is(c, next, "count") || next + 1 >= c->argc) {
-            ctx_syntax_error(c);
-            return false;
-        }
-        if (!arg_int_in(c, next + 1, 1, INT64_MAX, "count should be greater than 0", &wanted))
-            return false;
-    }
-    m->first = at + 1;
-    m->count = (int)numkeys;
-    m->wanted = wanted ? (uint64_t)wanted : 1;
-    return true;
+    return mpop_parse(c, at, "left", "right", m);
 }
 
 static void mpop_from(struct ctx *c, const struct mpop *m, int index, struct entry *e)
 {
     struct bytes key = ctx_arg(c, index);
+    enum list_end end = m->high ? LIST_TAIL : LIST_HEAD;
     uint64_t length = value_length(&e->value), count = m->wanted < length ? m->wanted : length;
     reply_array(c->reply, 2);
     reply_bulk(c->reply, key);
-    pop_and_reply(c, key, e, m->end, count);
-    char digits[TEXT_I64_BYTES];
-    ctx_propagate_as(c, 3,
-                     (struct bytes[]){bytes_from_cstr(pop_name(m->end)), key,
-                                      bytes_of(digits, text_from_i64(digits, (int64_t)count))});
+    pop_and_reply(c, key, e, end, count);
+    mpop_propagate(c, pop_name(end), key, count);
 }
 
 static void lmpop(struct ctx *c)
@@ -162,9 +117,9 @@ static void lmpop(struct ctx *c)
     int index;
     struct entry *e;
     if (!parse_mpop(c, 1, &m)) return;
-    enum found found = find_first(c, m.first, m.count, &index, &e);
-    if (found == FOUND) mpop_from(c, &m, index, e);
-    if (found == FOUND_NOTHING) reply_null_array(c->reply);
+    enum first_of found = first_of_type(c, m.first, m.count, VALUE_LIST, &index, &e);
+    if (found == FIRST_FOUND) mpop_from(c, &m, index, e);
+    if (found == FIRST_NONE) reply_null_array(c->reply);
 }
 
 static void blmpop(struct ctx *c)
@@ -174,9 +129,9 @@ static void blmpop(struct ctx *c)
     int index;
     struct entry *e;
     if (!arg_timeout(c, 1, &timeout_ms) || !parse_mpop(c, 2, &m)) return;
-    enum found found = find_first(c, m.first, m.count, &index, &e);
-    if (found == FOUND) mpop_from(c, &m, index, e);
-    if (found == FOUND_NOTHING) block_on_args(c, m.first, m.count, timeout_ms);
+    enum first_of found = first_of_type(c, m.first, m.count, VALUE_LIST, &index, &e);
+    if (found == FIRST_FOUND) mpop_from(c, &m, index, e);
+    if (found == FIRST_NONE) block_on_args(c, m.first, m.count, timeout_ms);
 }
 
 const struct command commands_list_pop[] = {

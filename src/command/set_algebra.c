@@ -1,6 +1,7 @@
 // SINTER, SUNION, SDIFF, their STORE forms, SINTERCARD.
 #include "base/mem.h"
 #include "command/args.h"
+#include "command/multikey.h"
 #include "command/table.h"
 #include "node/notify.h"
 #include "value/set.h"

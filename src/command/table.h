@@ -7,6 +7,7 @@
 
 extern const struct command commands_bitfield[];
 extern const struct command commands_bitops[];
+extern const struct command commands_client[];
 extern const struct command commands_config[];
 extern const struct command commands_connection[];
 extern const struct command commands_debug[];
@@ -20,13 +21,16 @@ extern const struct command commands_list[];
 extern const struct command commands_list_move[];
 extern const struct command commands_list_pop[];
 extern const struct command commands_migrate[];
+extern const struct command commands_monitor[];
 extern const struct command commands_object[];
 extern const struct command commands_persist[];
+extern const struct command commands_pubsub[];
 extern const struct command commands_replication[];
 extern const struct command commands_server[];
 extern const struct command commands_set[];
 extern const struct command commands_set_algebra[];
 extern const struct command commands_set_random[];
+extern const struct command commands_slowlog[];
 extern const struct command commands_string[];
 extern const struct command commands_string_number[];
 extern const struct command commands_string_range[];
@@ -39,6 +43,11 @@ extern const struct command commands_monitor[];
 extern const struct command commands_pubsub[];
 extern const struct command commands_slowlog[];
 extern const struct command commands_transaction[];
+extern const struct command commands_zset[];
+extern const struct command commands_zset_algebra[];
+extern const struct command commands_zset_pop[];
+extern const struct command commands_zset_random[];
+extern const struct command commands_zset_range[];
 
 // All of them, NULL at the end: what a node is made with.
 extern const struct command *const command_families[];
