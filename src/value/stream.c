@@ -20,6 +20,11 @@ void stream_new_value(struct value *v)
     v->u.stream = stream_new();
 }
 
+struct stream *stream_of(const struct value *v)
+{
+    return v->u.stream;
+}
+
 uint64_t stream_length(const struct stream *s)
 {
     return s->length;

@@ -36,6 +36,8 @@ struct stream {
 struct stream *stream_new(void);
 // Makes `v` an empty stream.
 void stream_new_value(struct value *v);
+// The stream behind a value of that type.
+struct stream *stream_of(const struct value *v);
 
 // ---- writing ----------------------------------------------------------------------------------
 

@@ -289,6 +289,19 @@ struct stream_group *stream_group_detach(struct stream *s, struct bytes name)
     return g;
 }
 
+bool stream_group_move(struct stream *from, struct stream *to, struct bytes name)
+{
+    struct stream_group *g = stream_group_detach(from, name);
+    uint32_t index;
+    if (g == NULL) return false;
+    if (to->groups == NULL) to->groups = mem_new(struct stream_groups);
+    bool there = find_name(&to->groups->names, name, &index);
+    assert(!there);
+    (void)there;
+    put_name(&to->groups->names, index, g);
+    return true;
+}
+
 bool stream_group_free_step(struct stream_group *g, struct budget *budget)
 {
     return free_group(g, budget);

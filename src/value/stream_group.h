@@ -50,6 +50,9 @@ bool stream_group_destroy(struct stream *s, struct bytes name); // false: no suc
 // in pieces (true when nothing is left; then `g` must not be used again). NULL: no such group.
 struct stream_group *stream_group_detach(struct stream *s, struct bytes name);
 bool stream_group_free_step(struct stream_group *g, struct budget *budget);
+// Takes the group off one stream and gives it to another, which must have none of that name: a
+// stream that holds nothing else can then be freed in pieces. False: no such group.
+bool stream_group_move(struct stream *from, struct stream *to, struct bytes name);
 void stream_group_set_id(struct stream_group *g, struct stream_id last_id, int64_t entries_read);
 // XINFO's lag. False when it can't be told (a null reply).
 bool stream_group_lag(const struct stream *s, const struct stream_group *g, int64_t *lag);
