@@ -157,7 +157,7 @@ static bool run_op(struct ctx *c, const struct field_op *op, struct bytes text,
     }
     reply_integer(c->reply, set ? old : number);
     field_write(writable, op, number);
-    return true;
+    return number != old;
 }
 
 static void run_reads(struct ctx *c, const struct field_op *ops, int count)
@@ -182,8 +182,9 @@ static void run_writes(struct ctx *c, const struct field_op *ops, int count, siz
     reply_array(c->reply, (size_t)count);
     for (int i = 0; i < count; i++)
         changes += run_op(c, &ops[i], bytes_of(data, len), data);
-    if (changes == 0 && len == before) return;
-    ctx_changed(c, key, changes > 0 ? changes : 1); // longer by zeros is a change too
+    if (len > before && changes == 0) changes = 1; // longer by zeros is a change too
+    if (changes == 0) return;
+    ctx_changed(c, key, changes);
     ctx_notify(c, NOTIFY_STRING, "setbit", key);
 }
 
