@@ -27,6 +27,8 @@ enum {
     SNAPSHOT_BEHIND_BYTES = 1 << 20,
     BUCKET_UNITS = 20, // work units (loop.h): for a bucket, for an entry besides its bytes
     ENTRY_UNITS = 10,
+    WALK_BUCKETS = 4,
+    GATHERED_MAX = 64, // entries
 };
 
 struct part {
@@ -241,28 +243,47 @@ static void part_end(struct snapshot *n, struct part *p)
     p->keys = p->expires = NULL;
 }
 
-struct bucket {
+// Entries of a few buckets, gathered so that the memory behind them is fetched for all at once: a
+// walk over cold data would otherwise wait for two lines of memory per entry, one after the other.
+struct gathered {
     struct snapshot *snapshot;
-    struct part *part;
+    int db;
+    int count;
+    struct entry *at[GATHERED_MAX];
     uint32_t units;
 };
 
-static void bucket_visit(void *arg, void *item)
+static void emit_or_queue(struct gathered *g, struct entry *e)
 {
-    struct bucket *b = arg;
-    struct snapshot *n = b->snapshot;
-    struct entry *e = item;
+    struct snapshot *n = g->snapshot;
     // Made after the cut, emitted already, or met for the second time.
     if (e->epoch >= n->epoch) return;
+    g->units += ENTRY_UNITS;
     if (value_is_small(&e->value)) {
-        size_t before = n->bytes + (n->chunk ? n->chunk->len - n->sent : 0);
-        emit_small(n, e, b->part->db);
-        size_t after = n->bytes + (n->chunk ? n->chunk->len - n->sent : 0);
-        b->units += ENTRY_UNITS + (uint32_t)((after - before) / 16);
+        uint64_t before = n->bytes + (n->chunk ? n->chunk->len - n->sent : 0);
+        emit_small(n, e, g->db);
+        uint64_t after = n->bytes + (n->chunk ? n->chunk->len - n->sent : 0);
+        g->units += (uint32_t)((after - before) / 16);
     } else if (large_find(n, e) == NULL) {
-        large_add(n, &n->queue, e, b->part->db);
-        b->units += ENTRY_UNITS;
+        large_add(n, &n->queue, e, g->db);
     }
+}
+
+static void gathered_emit(struct gathered *g)
+{
+    for (int i = 0; i < g->count; i++)
+        if (g->at[i]->epoch < g->snapshot->epoch) value_prefetch(&g->at[i]->value);
+    for (int i = 0; i < g->count; i++)
+        emit_or_queue(g, g->at[i]);
+    g->count = 0;
+}
+
+static void gather(void *arg, void *item)
+{
+    struct gathered *g = arg;
+    if (g->count == GATHERED_MAX) gathered_emit(g);
+    __builtin_prefetch(item);
+    g->at[g->count++] = item;
 }
 
 // ---- the end --------------------------------------------------------------------------------
@@ -356,7 +377,7 @@ static void large_step(struct snapshot *n, struct budget *budget)
     if (rdb_encoder_done(n->encoder)) large_end(n);
 }
 
-// Walks a bucket, or ends a part. Returns the work it was.
+// Walks a few buckets, or ends a part. Returns the work it was.
 static uint32_t walk_step(struct snapshot *n)
 {
     struct part *p = &n->parts[n->part_next];
@@ -366,10 +387,14 @@ static uint32_t walk_step(struct snapshot *n)
         n->cursor = 0;
         return 1;
     }
-    struct bucket b = {n, p, BUCKET_UNITS};
-    n->cursor = dict_scan(p->keys, n->cursor, bucket_visit, &b);
-    p->walked = n->cursor == 0;
-    return b.units;
+    struct gathered g = {.snapshot = n, .db = p->db};
+    for (int i = 0; i < WALK_BUCKETS && !p->walked && g.count < GATHERED_MAX / 2; i++) {
+        n->cursor = dict_scan(p->keys, n->cursor, gather, &g);
+        p->walked = n->cursor == 0;
+        g.units += BUCKET_UNITS;
+    }
+    gathered_emit(&g);
+    return g.units;
 }
 
 // A rest after the keys just emitted is due, unless a write waits. True: resting.

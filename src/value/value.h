@@ -87,6 +87,12 @@ size_t value_memory(const struct value *v, int samples);
 // 64 elements and 16 KiB. Bounded time.
 bool value_is_small(const struct value *v);
 
+// What is behind it will be looked at soon: for walks over many values, which wait for memory.
+static inline void value_prefetch(const struct value *v)
+{
+    __builtin_prefetch(v->u.string); // where it is a number, a hint about nothing
+}
+
 // Frees what is behind it at once. Only for small values, and for teardown.
 void value_free(struct value *v);
 // Frees a piece. True when nothing is left; then `v` must not be used again.
