@@ -5,9 +5,11 @@
 
 #include "node/command.h"
 
+extern const struct command commands_acl[];
 extern const struct command commands_bitfield[];
 extern const struct command commands_bitops[];
 extern const struct command commands_client[];
+extern const struct command commands_command[];
 extern const struct command commands_config[];
 extern const struct command commands_connection[];
 extern const struct command commands_debug[];
@@ -16,10 +18,12 @@ extern const struct command commands_hash[];
 extern const struct command commands_hash_walk[];
 extern const struct command commands_keys[];
 extern const struct command commands_keyspace[];
+extern const struct command commands_latency[];
 extern const struct command commands_lcs[];
 extern const struct command commands_list[];
 extern const struct command commands_list_move[];
 extern const struct command commands_list_pop[];
+extern const struct command commands_memory[];
 extern const struct command commands_migrate[];
 extern const struct command commands_monitor[];
 extern const struct command commands_object[];
@@ -36,17 +40,10 @@ extern const struct command commands_stream_claim[];
 extern const struct command commands_stream_groups[];
 extern const struct command commands_stream_info[];
 extern const struct command commands_stream_read[];
+extern const struct command commands_sort[];
 extern const struct command commands_string[];
 extern const struct command commands_string_number[];
 extern const struct command commands_string_range[];
-extern const struct command commands_acl[];
-extern const struct command commands_client[];
-extern const struct command commands_command[];
-extern const struct command commands_latency[];
-extern const struct command commands_memory[];
-extern const struct command commands_monitor[];
-extern const struct command commands_pubsub[];
-extern const struct command commands_slowlog[];
 extern const struct command commands_transaction[];
 extern const struct command commands_zset[];
 extern const struct command commands_zset_algebra[];

@@ -377,8 +377,10 @@ static void zintercard(struct ctx *c)
     mem_free(a.sources);
 }
 
-#define READS  CMD_READONLY | CMD_MOVABLE_KEYS, .get_keys = keys_counted_first_read
-#define STORES CMD_WRITE | CMD_DENYOOM | CMD_MOVABLE_KEYS, .get_keys = keys_stored_and_counted
+#define READS CMD_READONLY | CMD_MOVABLE_KEYS, .get_keys = keys_counted_first_read
+#define STORES                                                                                     \
+    CMD_WRITE | CMD_DENYOOM | CMD_MOVABLE_KEYS, .keys = {{1, 1, 1, KEY_WRITE}},                    \
+                                                .get_keys = keys_stored_and_counted
 
 const struct command commands_zset_algebra[] = {
     {"zunion", zunion, -3, READS, .acl = "@sortedset"},
