@@ -119,6 +119,15 @@ bench: deps
 	$(AGAIN) programs
 	@python3 bench/bench.py --server $(OUT)/wherry-server
 
+$(OUT)/tools/graph: $(OUT)/tools/graph.o $(OUT)/libwherry.a
+	$(call SAY,link $@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+graph: deps
+	$(AGAIN) $(OUT)/tools/graph
+	@mkdir -p docs
+	@for m in $$($(OUT)/tools/graph); do \
+	  $(OUT)/tools/graph $$m | dot -Tsvg > docs/$$m.svg && echo "docs/$$m.svg" || exit 1; done
+
 # Each target takes its seeds from tests/fuzz/corpus/<name>.
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/driver.o $(OUT)/libwherry.a
 	$(call SAY,link $@)

@@ -274,7 +274,7 @@ static const struct machine_state states[TLS_STATES] = {
     [CLOSED] = {"closed", DEADLINE_NONE, NULL, 0, NULL, 0},
 };
 
-static const struct machine_type type = {
+const struct machine_type tls_machine = {
     .name = "tls",
     .states = states,
     .count = TLS_STATES,
@@ -511,7 +511,7 @@ static struct tls_conn *new_conn(struct tls_context *context, SSL_CTX *ctx, stru
 
 static struct conn *start(struct tls_conn *t)
 {
-    machine_start(&t->machine, &type, t->base.loop, NULL, WAIT_LOWER);
+    machine_start(&t->machine, &tls_machine, t->base.loop, NULL, WAIT_LOWER);
     if (t->lower->opened) loop_defer(t->base.loop, &t->task);
     return &t->base;
 }

@@ -71,4 +71,6 @@ int tls_verify_note(int ok, X509_STORE_CTX *store);
 // OpenSSL gave up: puts its reason into t->why, unless there is one, and empties its queue.
 void tls_fail(struct tls_conn *t);
 
+extern const struct machine_type tls_machine; // for the drawings
+
 #endif

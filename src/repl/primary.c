@@ -223,7 +223,7 @@ static const struct machine_state states[LINK_STATES] = {
     [LINK_GONE] = {"gone", DEADLINE_NONE, on_gone, 0, NULL, 0},
 };
 
-static const struct machine_type link_type = {
+const struct machine_type replica_link_machine = {
     .name = "replica link",
     .states = states,
     .count = LINK_STATES,
@@ -409,7 +409,7 @@ struct replica_link *primary_link_new(struct primary *p, struct conn *conn, stru
     conn_peer(conn, l->peer, sizeof(l->peer));
     snprintf(l->name, sizeof(l->name), "%s", l->peer);
     l->machine.peer = l->name;
-    machine_start(&l->machine, &link_type, p->loop, p->log, LINK_HANDSHAKE);
+    machine_start(&l->machine, &replica_link_machine, p->loop, p->log, LINK_HANDSHAKE);
     return l;
 }
 

@@ -176,4 +176,6 @@ void primary_settings_get(const struct primary *p, struct primary_settings *out)
 void primary_sync_wait(struct replica_link *l); // it waits now: joins a file or sets the gathering
 void primary_sync_free(struct primary *p);
 
+extern const struct machine_type replica_link_machine; // for the drawings
+
 #endif

@@ -552,7 +552,7 @@ static const struct machine_state states[REPLICA_STATES] = {
 };
 #undef OUT
 
-static const struct machine_type replica_type = {
+const struct machine_type replica_machine = {
     .name = "replica",
     .states = states,
     .count = REPLICA_STATES,
@@ -581,7 +581,7 @@ void replica_follow(struct replica *r)
     r->down_since_us = loop_now_us(r->loop);
     deadline_arm(r->loop, &r->beat, loop_now_us(r->loop) + REPLICA_BEAT_US);
     r->machine = (struct machine){0};
-    machine_start(&r->machine, &replica_type, r->loop, r->log, REPLICA_CONNECT);
+    machine_start(&r->machine, &replica_machine, r->loop, r->log, REPLICA_CONNECT);
 }
 
 void replica_stop(struct replica *r)

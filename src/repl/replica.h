@@ -145,4 +145,6 @@ static inline bool replica_syncing(const struct replica *r)
 }
 const char *replica_role_state(const struct replica *r); // "connect", ... as ROLE calls it
 
+extern const struct machine_type replica_machine; // for the drawings
+
 #endif
