@@ -129,8 +129,12 @@ static void propagate_exact(struct ctx *c, const struct stream *s, const struct 
         argv[i] = ctx_arg(c, i);
     if (id_index > 0) argv[id_index] = bytes_of(new_id, stream_id_format(new_id, id));
     if (t->kind != TRIM_NONE && t->approximate) {
+        // Redis counts from the first entry that is in memory, deleted or not.
         struct stream_id first = STREAM_ID_MAX;
-        stream_edge_id(s, true, &first);
+        struct idtree_iter it;
+        struct bytes node;
+        stream_nodes_seek(&it, s);
+        if (!stream_nodes_next(&it, &first, &node)) first = STREAM_ID_MAX;
         size_t len = t->kind == TRIM_MAXLEN ? text_from_i64(bound, (int64_t)stream_length(s))
                                             : stream_id_format(bound, first);
         argv[t->index - 1] = BYTES("=");

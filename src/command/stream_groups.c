@@ -28,8 +28,8 @@ static bool needs_key(struct ctx *c)
 static bool find_group(struct ctx *c, struct group_args *a)
 {
     struct entry *e;
-    *a = (struct group_args){.key = ctx_arg(c, 2), .name = ctx_arg(c, 3)};
-    a->entries_read = STREAM_UNKNOWN;
+    a->key = ctx_arg(c, 2);
+    a->name = ctx_arg(c, 3);
     if (!ctx_find_write_type(c, a->key, VALUE_STREAM, &e)) return false;
     if (e != NULL) a->s = stream_of(&e->value);
     if (a->s != NULL) a->g = stream_group_find(a->s, a->name);
@@ -85,9 +85,9 @@ static bool parse_group_id(struct ctx *c, const struct stream *s, struct stream_
 
 static void xgroup_create(struct ctx *c)
 {
-    struct group_args a;
+    struct group_args a = {.entries_read = STREAM_UNKNOWN};
     struct stream_id id;
-    if (!find_group(c, &a) || !parse_options(c, &a, true)) return;
+    if (!parse_options(c, &a, true) || !find_group(c, &a)) return;
     if (a.s == NULL && !a.make_stream) {
         needs_key(c);
         return;
@@ -114,9 +114,9 @@ static void xgroup_create(struct ctx *c)
 
 static void xgroup_setid(struct ctx *c)
 {
-    struct group_args a;
+    struct group_args a = {.entries_read = STREAM_UNKNOWN};
     struct stream_id id;
-    if (!find_group(c, &a) || !parse_options(c, &a, false)) return;
+    if (!parse_options(c, &a, false) || !find_group(c, &a)) return;
     if (a.s == NULL) {
         needs_key(c);
         return;
@@ -150,7 +150,7 @@ static void free_group(struct ctx *c, struct group_args *a)
 
 static void xgroup_destroy(struct ctx *c)
 {
-    struct group_args a;
+    struct group_args a = {0};
     if (!find_group(c, &a)) return;
     if (a.s == NULL) {
         needs_key(c);
@@ -168,7 +168,7 @@ static void xgroup_destroy(struct ctx *c)
 
 static void xgroup_createconsumer(struct ctx *c)
 {
-    struct group_args a;
+    struct group_args a = {0};
     if (!find_existing_group(c, &a)) return;
     bool created = stream_consumer_find(a.g, ctx_arg(c, 4)) == NULL;
     if (created) stream_consumer_seen(c, a.g, a.key, ctx_arg(c, 4));
@@ -177,7 +177,7 @@ static void xgroup_createconsumer(struct ctx *c)
 
 static void xgroup_delconsumer(struct ctx *c)
 {
-    struct group_args a;
+    struct group_args a = {0};
     if (!find_existing_group(c, &a)) return;
     int64_t pending = stream_consumer_delete(a.g, ctx_arg(c, 4));
     if (pending >= 0) {

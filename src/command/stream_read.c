@@ -239,10 +239,27 @@ static void reply_history(struct ctx *c, const struct read_args *a, const struct
     reply_end_array(c->reply, &deferred, done);
 }
 
-static void reply_key(struct ctx *c, struct bytes key)
+// Whether the stream has something after an id. One that waits is answered as soon as ids have
+// moved on, even if the entries are gone already: with none.
+static bool has_after(const struct ctx *c, const struct stream *s, struct stream_id after)
 {
-    if (c->reply->resp == 2) reply_array(c->reply, 2); // in RESP3 they are pairs of one map
-    reply_bulk(c->reply, key);
+    if (c->retry) return stream_id_compare(s->last_id, after) > 0;
+    return stream_length(s) > 0 && stream_id_compare(stream_last_entry_id(s), after) > 0;
+}
+
+static void read_group(struct ctx *c, const struct read_args *a, struct bytes key,
+                       const struct stream *s, struct stream_group *g, const struct read_from *from)
+{
+    struct bytes name = ctx_arg(c, a->consumer);
+    bool is_new = stream_consumer_find(g, name) == NULL;
+    struct stream_consumer *consumer = stream_consumer_seen(c, g, key, name);
+    // Otherwise the claims make it.
+    if (is_new && a->noack) stream_propagate_consumer(c, key, g, name);
+    if (from->history)
+        reply_history(c, a, s, consumer, from->after);
+    else
+        reply_new(c, a, key, s, g, consumer);
+    c->dirty++;
 }
 
 // Replies key and entries of one stream; false when it has nothing.
@@ -252,29 +269,15 @@ static bool read_stream(struct ctx *c, const struct read_args *a, struct bytes k
     struct entry *e = ctx_peek_silent(c, key);
     if (e == NULL || e->value.type != VALUE_STREAM) return false;
     struct stream *s = stream_of(&e->value);
-    struct stream_id last = stream_last_entry_id(s), after = from->after;
-    if (!a->grouped) {
-        if (stream_length(s) == 0 || stream_id_compare(last, after) <= 0) return false;
-        if (!stream_id_increment(&after)) return false;
-        reply_key(c, key);
+    struct stream_group *g = a->grouped ? stream_group_find(s, ctx_arg(c, a->group)) : NULL;
+    struct stream_id after = g ? g->last_id : from->after;
+    if (!from->history && !has_after(c, s, after)) return false;
+    if (c->reply->resp == 2) reply_array(c->reply, 2); // in RESP3 they are pairs of one map
+    reply_bulk(c->reply, key);
+    if (g != NULL)
+        read_group(c, a, key, s, g, from);
+    else if (stream_id_increment(&after))
         reply_stream_range(c->reply, s, after, STREAM_ID_MAX, false, a->count);
-        return true;
-    }
-    struct stream_group *g = stream_group_find(s, ctx_arg(c, a->group));
-    struct bytes name = ctx_arg(c, a->consumer);
-    bool ready = from->history || (stream_length(s) > 0 && stream_id_compare(last, g->last_id) > 0);
-    // Who waits and gets nothing is not seen again.
-    if (c->retry && !ready) return false;
-    bool is_new = stream_consumer_find(g, name) == NULL;
-    struct stream_consumer *consumer = stream_consumer_seen(c, g, key, name);
-    if (is_new && a->noack) stream_propagate_consumer(c, key, g, name);
-    if (!ready) return false;
-    reply_key(c, key);
-    if (from->history)
-        reply_history(c, a, s, consumer, after);
-    else
-        reply_new(c, a, key, s, g, consumer);
-    c->dirty++;
     return true;
 }
 
