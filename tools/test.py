@@ -24,6 +24,8 @@ PLAIN = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 def run(argv, timeout_s, live):
     """Exit status (None: timed out) and output of a program, which leads a process group so that
     a hanging one is ended with its children."""
+    if not os.path.exists(os.path.join(ROOT, argv[0])):
+        return 127, f"{argv[0]} is not built\n"
     process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, start_new_session=True,
                                env=dict(os.environ, LC_ALL="C"))

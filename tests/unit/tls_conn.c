@@ -81,8 +81,8 @@ static void end_address(const struct conn *c, bool peer, char *out, size_t size)
     snprintf(out, size, "%s", peer ? "there" : "here");
 }
 
-static const struct conn_ops end_ops = {"wire",    end_write,  end_pause,   end_pause,
-                                        end_close, end_queued, end_address, NULL};
+static const struct conn_ops end_ops = {"wire",     end_write,   end_pause, end_pause, end_close,
+                                        end_queued, end_address, NULL,      NULL};
 
 static struct world *world_new(size_t fragment)
 {
