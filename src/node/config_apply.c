@@ -1,8 +1,11 @@
 // What a change of a directive sets in motion.
+#include "base/mem.h"
 #include "node/config_table.h"
 #include "node/ctx_impl.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 bool apply_listen(struct node *n, struct error *error)
@@ -67,11 +70,23 @@ bool apply_delays(struct node *n, struct error *error)
 }
 
 // A rare call of an operator on a local folder: one system call, no data.
+bool config_enter_dir(struct config *c, struct error *error)
+{
+    if (chdir(c->dir) != 0)
+        return error_set(error, ERROR_CONFIG, "Can't chdir to '%s': %s", c->dir, strerror(errno));
+    // What was relative to where we came from is not relative to here.
+    char *here = getcwd(NULL, 0);
+    if (here == NULL) return true;
+    size_t len = strlen(here) + 1;
+    mem_free(c->dir);
+    c->dir = memcpy(mem_alloc(len), here, len);
+    free(here);
+    return true;
+}
+
 bool apply_dir(struct node *n, struct error *error)
 {
-    if (chdir(n->config.dir) == 0) return true;
-    return error_set(error, ERROR_CONFIG, "Can't chdir to '%s': %s", n->config.dir,
-                     strerror(errno));
+    return config_enter_dir(&n->config, error);
 }
 
 bool config_apply_all(struct node *n, struct error *error)

@@ -69,6 +69,8 @@ bool apply_memory(struct node *n, struct error *error);
 bool apply_password(struct node *n, struct error *error);
 bool apply_delays(struct node *n, struct error *error);
 bool apply_dir(struct node *n, struct error *error);
+// Goes to `dir`, which is an absolute path from then on.
+bool config_enter_dir(struct config *c, struct error *error);
 bool apply_repl(struct node *n, struct error *error);
 // Every apply once, at start.
 bool config_apply_all(struct node *n, struct error *error);

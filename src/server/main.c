@@ -79,10 +79,7 @@ static int run(struct config *config)
     struct logger *logger = logger_new(config, &error);
     if (logger == NULL) return fatal_config(&error);
     struct log *log = logger_log(logger);
-    if (chdir(config->dir) != 0) {
-        error_set(&error, ERROR_CONFIG, "Can't chdir to '%s': %s", config->dir, strerror(errno));
-        return fatal_config(&error);
-    }
+    if (!config_enter_dir(config, &error)) return fatal_config(&error);
     if (config->daemonize && !daemonize()) return EXIT_FAILURE;
     char *pidfile = config->pidfile[0] || config->daemonize
                         ? strdup(config->pidfile[0] ? config->pidfile : "/var/run/wherry.pid")
