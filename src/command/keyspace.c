@@ -112,8 +112,10 @@ static void propagate_even_unchanged(struct ctx *c)
 static void flush(struct ctx *c, int db, uint64_t keys_gone)
 {
     propagate_even_unchanged(c);
-    node_db_changed(c->node, db);
+    for (int i = 0; i < ctx_store(c)->live->count; i++)
+        if (db == -1 || db == i) node_db_changing(c->node, i, NULL);
     store_flush(ctx_store(c), db);
+    node_db_changed(c->node, db);
     c->dirty += keys_gone;
     reply_ok(c->reply);
 }
@@ -151,9 +153,12 @@ static void swapdb(struct ctx *c)
         return;
     }
     if (a != b) {
+        struct store *s = ctx_store(c);
+        node_db_changing(c->node, a, store_db(s, b));
+        node_db_changing(c->node, b, store_db(s, a));
+        store_swap_dbs(s, a, b);
         node_db_changed(c->node, a);
         node_db_changed(c->node, b);
-        store_swap_dbs(ctx_store(c), a, b);
     }
     c->dirty++;
     reply_ok(c->reply);

@@ -49,7 +49,7 @@ void multi_unwatch(struct client *c);
 bool multi_watch(struct client *c, struct bytes key);
 void multi_exec(struct ctx *c);
 void multi_key_changed(struct node *n, int db, struct bytes key);
-void multi_db_changed(struct node *n, int db); // -1: all; FLUSHALL, SWAPDB, a full sync
+void multi_db_changing(struct node *n, int db, struct db *fresh); // as node_db_changing
 // Whether EXEC could run now; else its client was queued on its waiter.
 bool multi_may_exec(struct client *c);
 uint32_t multi_flags(const struct client *c); // flags of queued commands, or'ed

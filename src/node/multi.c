@@ -227,16 +227,42 @@ void multi_key_changed(struct node *n, int db, struct bytes key)
     }
 }
 
-void multi_db_changed(struct node *n, int db)
+static bool expired_now(const struct node *n, const struct entry *e)
+{
+    return e != NULL && entry_expired(e, loop_unix_ms(n->loop));
+}
+
+// A watched key of a database that `fresh` takes the place of. Only a key that is there, before or
+// after, changes; one that has expired counts as absent, whether it was deleted for that or not.
+static void watched_key_replaced(struct node *n, struct watched_key *w, bool was_there,
+                                 const struct entry *becomes)
+{
+    if (!was_there && becomes == NULL) return;
+    list_each(at, &w->watches)
+    {
+        struct watch *watch = list_entry(at, struct watch, key_link);
+        if (watch->was_expired && becomes == NULL) {
+            watch->was_expired = false;
+            continue;
+        }
+        if ((watch->was_expired || !was_there) && expired_now(n, becomes)) {
+            watch->was_expired = true;
+            continue;
+        }
+        watch->client->flags |= CLIENT_DIRTY_CAS;
+    }
+}
+
+void multi_db_changing(struct node *n, int db, struct db *fresh)
 {
     struct dict_iter it;
     dict_iter_begin(&it, n->watched);
     for (struct watched_key *w; (w = dict_iter_next(&it)) != NULL;) {
         int key_db;
-        key_of(w, &key_db);
-        if (db != -1 && db != key_db) continue;
-        list_each(at, &w->watches) list_entry(at, struct watch, key_link)->client->flags |=
-            CLIENT_DIRTY_CAS;
+        struct bytes key = key_of(w, &key_db);
+        if (db != key_db) continue;
+        bool was_there = db_find(store_db(&n->store, db), key) != NULL;
+        watched_key_replaced(n, w, was_there, fresh != NULL ? db_find(fresh, key) : NULL);
     }
     dict_iter_end(&it);
 }

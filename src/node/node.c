@@ -82,9 +82,13 @@ void node_serve_ready(struct node *n)
     if (!list_empty(&n->ready_keys)) blocking_serve(n);
 }
 
+void node_db_changing(struct node *n, int db, struct db *fresh)
+{
+    multi_db_changing(n, db, fresh);
+}
+
 void node_db_changed(struct node *n, int db)
 {
-    multi_db_changed(n, db);
     blocking_db_changed(n, db);
     if (n->current == NULL) blocking_serve(n);
 }

@@ -54,6 +54,8 @@ static void put_in_service(struct replication *r)
 {
     struct node *n = r->node;
     primary_disconnect_all(&r->primary);
+    for (int i = 0; i < r->aside->count; i++)
+        node_db_changing(n, i, &r->aside->dbs[i]);
     store_adopt(&n->store, r->aside);
     r->aside = NULL;
     end_loading(n);
