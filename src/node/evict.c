@@ -10,8 +10,9 @@
 
 enum {
     EVICT_SLICE_US = 500,
-    EVICT_LOOK_EVERY = 8, // evictions between two looks at the clock
-    EVICT_TRIES = 16,     // candidates that a snapshot still owes, before giving up
+    EVICT_LOOK_EVERY = 8,   // evictions between two looks at the clock
+    EVICT_TRIES = 16,       // candidates that a snapshot still owes, before giving up
+    EVICT_COUNT_US = 10000, // how old the count may be to evict by it
 };
 
 struct evictor {
@@ -21,7 +22,7 @@ struct evictor {
     // this thread allocated and freed since is added.
     struct mem_thread thread;
     bool counts;
-    uint64_t base_bytes, base_mark;
+    uint64_t base_bytes, base_mark, base_us; // when it was counted
 };
 
 enum verdict { FITS, RUNNING, FAILED };
@@ -59,6 +60,7 @@ static void measure(struct evictor *e)
 {
     e->base_bytes = mem_used_bytes();
     e->base_mark = e->counts ? mem_thread_bytes(&e->thread) : 0;
+    e->base_us = loop_now_us(e->node->loop);
 }
 
 // Bytes that count against maxmemory. What replicas alone keep in memory does not: evicting for it
@@ -135,7 +137,7 @@ static enum verdict evict(struct node *n)
     if (!may_evict(n)) return FITS;
     struct evictor *e = get(n);
     if (!over(e)) return FITS;
-    measure(e);
+    if (loop_now_us(n->loop) - e->base_us > EVICT_COUNT_US) measure(e);
     if (!over(e)) return FITS;
     if (n->config.maxmemory_policy == POLICY_NOEVICTION) return FAILED;
     uint64_t began_us = loop_clock_us(n->loop);
