@@ -99,7 +99,7 @@ static void list_category(struct ctx *c, int index)
 static void acl_cat(struct ctx *c)
 {
     if (c->argc > 3) {
-        ctx_syntax_error(c);
+        help_refuse(c);
         return;
     }
     if (c->argc == 2) {
@@ -119,7 +119,7 @@ static void acl_genpass(struct ctx *c)
 {
     int64_t bits = 256;
     if (c->argc > 3) {
-        ctx_syntax_error(c);
+        help_refuse(c);
         return;
     }
     if (c->argc == 3 && !ctx_int(c, 2, &bits)) return;

@@ -242,7 +242,7 @@ static void client_unblock(struct ctx *c)
     int64_t id;
     bool error = false;
     if (c->argc > 4) {
-        ctx_syntax_error(c);
+        help_refuse(c);
         return;
     }
     if (c->argc == 4) {
@@ -271,7 +271,7 @@ static void client_pause(struct ctx *c)
     int64_t ms;
     enum pause_extent extent = PAUSE_ALL;
     if (c->argc > 4) {
-        ctx_syntax_error(c);
+        help_refuse(c);
         return;
     }
     if (c->argc == 4) {

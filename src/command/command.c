@@ -288,10 +288,15 @@ static void reply_key(struct ctx *c, const struct command_slot *slot, const stru
     // Where the flags depend on the arguments, what the row says of this call is nearer.
     bool fixed =
         spec != NULL && memmem(spec->flags.data, spec->flags.len, "variable_flags", 14) == NULL;
+    struct bytes flags = fixed ? spec->flags : bytes_from_cstr(flags_of_access(key->access));
+    // Said of the specification, not of a key that was found by it; always the last word.
+    struct bytes incomplete = BYTES(" incomplete");
+    if (flags.len > incomplete.len &&
+        memcmp(flags.data + flags.len - incomplete.len, incomplete.data, incomplete.len) == 0)
+        flags.len -= incomplete.len;
     reply_array(c->reply, 2);
     reply_bulk(c->reply, ctx_arg(c, key->index + 2));
-    keyspec_reply_flags(c->reply,
-                        fixed ? spec->flags : bytes_from_cstr(flags_of_access(key->access)));
+    keyspec_reply_flags(c->reply, flags);
 }
 
 static void reply_keys(struct ctx *c, bool with_flags)

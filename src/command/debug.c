@@ -300,9 +300,7 @@ static void debug(struct ctx *c)
         row->run(c);
         return;
     }
-    reply_errorf(c->reply,
-                 "unknown subcommand or wrong number of arguments for '%.128s'. Try DEBUG HELP.",
-                 c->argv[1]->data);
+    help_refuse(c);
 }
 
 const struct command commands_debug[] = {

@@ -7,4 +7,8 @@
 // `lines` end with NULL. A head line that names the command and the entry for HELP are added.
 void help_reply(struct ctx *c, const char *const *lines);
 
+// "unknown subcommand or wrong number of arguments ...": what Redis answers where the row's arity
+// leaves too many words in.
+void help_refuse(struct ctx *c);
+
 #endif

@@ -101,8 +101,7 @@ static void list_names(struct ctx *c, enum pubsub_kind kind)
     struct reply_deferred all;
     struct bytes glob = c->argc > 2 ? ctx_arg(c, 2) : (struct bytes){0};
     if (c->argc > 3) {
-        reply_errorf(c->reply, "wrong number of arguments for 'pubsub|%s' command",
-                     c->command->name);
+        help_refuse(c);
         return;
     }
     reply_begin(c->reply, &all);

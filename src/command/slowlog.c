@@ -24,7 +24,7 @@ static void slowlog_get(struct ctx *c)
 {
     int64_t count = DEFAULT_COUNT;
     if (c->argc > 3) {
-        ctx_syntax_error(c);
+        help_refuse(c);
         return;
     }
     if (c->argc == 3 && (!text_to_i64(ctx_arg(c, 2), &count) || count < -1)) {

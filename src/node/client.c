@@ -66,10 +66,12 @@ static void on_bytes(struct conn *conn, void *owner, struct bytes input)
     c->node->stats.net_input_bytes += input.len;
     c->active_us = loop_now_us(c->node->loop);
     if (buf_len(&c->input) == 0 && !client_waits(c)) client_parse(c, &input);
+    evict_clients_count(c);
     if (c->flags & CLIENT_REPLICA) repl_client_input(c);
     if (input.len == 0 || (c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY))) return;
     buf_append_bytes(&c->input, input);
     if (buf_len(&c->input) > CLIENT_INPUT_BYTES) conn_pause(c->conn);
+    evict_clients_count(c);
 }
 
 static void on_drained(struct conn *conn, void *owner, size_t taken, size_t left)
@@ -77,6 +79,7 @@ static void on_drained(struct conn *conn, void *owner, size_t taken, size_t left
     struct client *c = owner;
     (void)conn;
     c->node->stats.net_output_bytes += taken;
+    evict_clients_count(c);
     if (c->flags & CLIENT_REPLICA)
         repl_client_drained(c, taken, left);
     else if (left == 0)
@@ -210,6 +213,7 @@ void client_ran(struct client *c)
         c->flags &= ~(uint32_t)CLIENT_REPLY_SKIP;
         client_set_muted(c);
     }
+    evict_clients_count(c);
     if (c->flags & CLIENT_PRIMARY)
         repl_applied(c->node, c, c->wire_bytes);
     else if ((c->flags & CLIENT_REPLICA) && c->last_command != NULL)
@@ -314,6 +318,7 @@ static void send_output(struct client *c)
     if (c->conn == NULL || c->output.len == 0) return;
     conn_write(c->conn, &c->output);
     client_check_output(c);
+    evict_clients_count(c);
 }
 
 void client_touch_output(struct client *c)
@@ -334,6 +339,7 @@ void client_flush_hook(struct before_wait *hook)
         send_output(c);
         if (c->flags & CLIENT_CLOSE_AFTER_REPLY) client_close_after_reply(c);
     }
+    evict_clients(n);
 }
 
 void client_check_output(struct client *c)
@@ -414,6 +420,7 @@ void client_free(struct client *c)
 {
     struct node *n = c->node;
     c->flags |= CLIENT_CLOSING;
+    evict_clients_count(c);
     if (c->suspension != NULL) {
         c->suspension->client = NULL;
         c->suspension->gone(c->suspension);

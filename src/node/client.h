@@ -65,6 +65,8 @@ struct client {
     struct queued_command *queue;
     int queue_count, queue_cap;
     struct list watches; // of struct watch (multi.c)
+    size_t watch_bytes;
+    size_t counted_bytes; // in node->clients_bytes
 
     // blocked on keys, or parked, with the request that waits
     struct request pending;

@@ -94,7 +94,7 @@ size_t client_memory_bytes(const struct client *c)
 {
     return mem_size(c) + (c->name != NULL ? mem_size(c->name) : 0) + c->input.cap +
            request_parser_memory(&c->parser) + argument_bytes(c) + queue_bytes(c) +
-           client_output_bytes(c) + pubsub_client_bytes(c);
+           client_output_bytes(c) + pubsub_client_bytes(c) + c->watch_bytes;
 }
 
 void client_line(struct client *c, struct buf *out)

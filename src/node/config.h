@@ -76,7 +76,8 @@ struct config {
     // data
     struct value_limits limits;
     bool activerehashing;
-    int64_t maxmemory; // bytes; 0: no limit
+    int64_t maxmemory;         // bytes; 0: no limit
+    int64_t maxmemory_clients; // bytes; 0: no limit; negative: percent of maxmemory
     enum maxmemory_policy maxmemory_policy;
     int maxmemory_samples, lfu_log_factor, lfu_decay_time_min;
     bool lazyfree_lazy_expire, lazyfree_lazy_eviction, lazyfree_lazy_server_del,

@@ -47,6 +47,13 @@ bool apply_memory(struct node *n, struct error *error)
     return true;
 }
 
+bool apply_clients_memory(struct node *n, struct error *error)
+{
+    (void)error;
+    evict_clients_recount(n);
+    return true;
+}
+
 // Clients that are in stay in; without a password everybody is.
 bool apply_password(struct node *n, struct error *error)
 {

@@ -450,8 +450,11 @@ static bool percentiles_set(struct config *c, const struct directive *d, int arg
         return error_set(error, ERROR_CONFIG, "'%s' takes at most %d percentiles", d->name,
                          CONFIG_PERCENTILES_MAX);
     for (int i = 0; i < argc; i++)
-        if (!text_to_double(argv[i], &at[i]) || at[i] < 0 || at[i] > 100)
-            return error_set(error, ERROR_CONFIG, "argument(s) must be between 0.0 and 100.0");
+        if (!text_to_double(argv[i], &at[i]))
+            return error_set(error, ERROR_CONFIG, "Invalid %s parameters", d->name);
+        else if (at[i] < 0 || at[i] > 100)
+            return error_set(error, ERROR_CONFIG, "%s parameters should sit between [0.0,100.0]",
+                             d->name);
     if (argc > 0) memcpy(c->latency_percentiles.at, at, sizeof(*at) * (size_t)argc);
     c->latency_percentiles.count = argc;
     return true;
@@ -474,3 +477,27 @@ static void percentiles_lines(const struct config *c, const struct directive *d,
 
 const struct directive_kind kind_percentiles = {percentiles_set, percentiles_get,
                                                 percentiles_lines};
+
+// Bytes, or a percentage, which is kept as a negative number.
+static bool memory_percent_set(struct config *c, const struct directive *d, int argc,
+                               const struct bytes *argv, struct error *error)
+{
+    if (!one_word(d, argc, error)) return false;
+    size_t len = argv[0].len;
+    if (len == 0 || argv[0].data[len - 1] != '%') return memory_set(c, d, argc, argv, error);
+    int64_t percent;
+    if (!text_to_i64(bytes_of(argv[0].data, len - 1), &percent) || percent < 0)
+        return error_set(error, ERROR_CONFIG, "argument must be a memory or percent value");
+    if (percent > 100)
+        return error_set(error, ERROR_CONFIG, "percentage argument must be less or equal to 100");
+    *(int64_t *)field(c, d) = -percent;
+    return true;
+}
+
+static void memory_percent_get(const struct config *c, const struct directive *d, struct buf *out)
+{
+    int64_t value = *(int64_t *)field(c, d);
+    buf_printf(out, "%lld%s", (long long)(value < 0 ? -value : value), value < 0 ? "%" : "");
+}
+
+const struct directive_kind kind_memory_percent = {memory_percent_set, memory_percent_get, NULL};

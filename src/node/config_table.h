@@ -54,7 +54,7 @@ extern const struct unsupported_directive config_unsupported[];
 
 extern const struct directive_kind kind_bool, kind_int, kind_i64, kind_memory, kind_string,
     kind_nullable, kind_enum, kind_octal, kind_bind, kind_save, kind_output_limit, kind_notify,
-    kind_replicaof, kind_duration, kind_only, kind_percentiles;
+    kind_replicaof, kind_duration, kind_only, kind_percentiles, kind_memory_percent;
 
 // Sets a directive from its words, field only.
 bool directive_set(struct config *c, const struct directive *d, int argc, const struct bytes *argv,
@@ -66,6 +66,7 @@ bool apply_listen(struct node *n, struct error *error);
 bool apply_tls(struct node *n, struct error *error);
 bool apply_log(struct node *n, struct error *error);
 bool apply_memory(struct node *n, struct error *error);
+bool apply_clients_memory(struct node *n, struct error *error);
 bool apply_password(struct node *n, struct error *error);
 bool apply_delays(struct node *n, struct error *error);
 bool apply_dir(struct node *n, struct error *error);

@@ -159,7 +159,7 @@ static void stats(struct node *n, struct buf *out)
     field_u64(out, "sync_partial_err", s->sync_partial_err);
     field_u64(out, "expired_keys", s->expired_keys);
     field_u64(out, "evicted_keys", s->evicted_keys);
-    field_i64(out, "evicted_clients", 0);
+    field_u64(out, "evicted_clients", s->evicted_clients);
     field_u64(out, "keyspace_hits", s->keyspace_hits);
     field_u64(out, "keyspace_misses", s->keyspace_misses);
     field_i64(out, "pubsub_channels", pubsub_channel_count(n));

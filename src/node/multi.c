@@ -171,6 +171,7 @@ bool multi_watch(struct client *c, struct bytes key)
     };
     list_push_back(&w->watches, &watch->key_link);
     list_push_back(&c->watches, &watch->client_link);
+    c->watch_bytes += sizeof(*watch) + key.len;
     return true;
 }
 
@@ -185,6 +186,7 @@ void multi_unwatch(struct client *c)
             dict_delete(c->node->watched, str_view(watch->key->name));
         mem_free(watch);
     }
+    c->watch_bytes = 0;
 }
 
 static struct bytes key_of(const struct watched_key *w, int *db)

@@ -177,6 +177,7 @@ static void cron_clients(struct node *n)
         struct client *c = list_entry(at, struct client, link);
         uint64_t idle_us = now_us > c->active_us ? now_us - c->active_us : 0;
         client_check_output(c);
+        evict_clients_count(c);
         if (n->config.timeout_s > 0 && idle_us > (uint64_t)n->config.timeout_s * 1000000 &&
             !(c->flags & (CLIENT_REPLICA | CLIENT_PRIMARY | CLIENT_PUBSUB | CLIENT_BLOCKED |
                           CLIENT_SUSPENDED | CLIENT_PARKED))) {

@@ -20,7 +20,7 @@ struct propagated {
 struct node_stats {
     uint64_t connections_received, rejected_connections, commands_processed;
     uint64_t net_input_bytes, net_output_bytes;
-    uint64_t expired_keys, evicted_keys, keyspace_hits, keyspace_misses;
+    uint64_t expired_keys, evicted_keys, evicted_clients, keyspace_hits, keyspace_misses;
     uint64_t sync_full, sync_partial_ok, sync_partial_err;
     uint64_t output_limit_disconnections, query_limit_disconnections;
     uint64_t unexpected_error_replies, total_error_replies, dump_payload_sanitizations;
@@ -60,6 +60,7 @@ struct node {
 
     struct list clients;
     int client_count;
+    uint64_t clients_bytes;      // that count against maxmemory-clients
     struct client *primary_link; // applies our primary's stream, or NULL
     uint64_t next_client_id;
     struct list monitors; // clients that MONITOR

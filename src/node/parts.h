@@ -63,6 +63,11 @@ void pause_free(struct node *n);
 bool evict_to_limit(struct node *n);
 void evict_measure(struct node *n); // the cron: counts memory anew
 void evict_free(struct node *n);
+// maxmemory-clients, bytes; 0: no limit.
+uint64_t evict_clients_limit(const struct node *n);
+void evict_clients_count(struct client *c); // what it takes may have changed
+void evict_clients_recount(struct node *n); // of all
+void evict_clients(struct node *n);         // closes the largest until the rest fits
 
 // ---- clients.c / config
 // --------------------------------------------------------------------------- Opens or reopens the
