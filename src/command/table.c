@@ -12,6 +12,8 @@ const struct command *const command_families[] = {
     commands_connection,
     commands_debug,
     commands_expire,
+    commands_geo,
+    commands_geo_search,
     commands_hash,
     commands_hash_walk,
     commands_hyperloglog,

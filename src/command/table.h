@@ -14,6 +14,8 @@ extern const struct command commands_config[];
 extern const struct command commands_connection[];
 extern const struct command commands_debug[];
 extern const struct command commands_expire[];
+extern const struct command commands_geo[];
+extern const struct command commands_geo_search[];
 extern const struct command commands_hash[];
 extern const struct command commands_hash_walk[];
 extern const struct command commands_hyperloglog[];

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "command/scan.h"
 #include "command/table.h"
+#include "command/zset_impl.h"
 #include "node/notify.h"
 
 #include <math.h>
@@ -18,16 +19,6 @@ static bool find_zset(struct ctx *c, const struct value **zset)
 }
 
 // ---- ZADD and ZINCRBY ---------------------------------------------------------------------------
-
-struct zadd {
-    bool nx, xx, gt, lt, changed, incr;
-    int first;      // score, member, score, member ...
-    int count;      // pairs
-    double *scores; // of each pair
-    uint64_t added, updated;
-    bool done;    // INCR: it was applied
-    double score; // INCR: what came of it
-};
 
 static bool parse_flags(struct ctx *c, struct zadd *z)
 {
@@ -93,7 +84,7 @@ static void reply_zadd(struct ctx *c, const struct zadd *z)
         reply_integer(c->reply, (int64_t)(z->changed ? z->added + z->updated : z->added));
 }
 
-static void apply_zadd(struct ctx *c, struct zadd *z)
+void zadd_apply(struct ctx *c, struct zadd *z)
 {
     struct bytes key = ctx_arg(c, 1);
     struct entry *e;
@@ -108,7 +99,8 @@ static void apply_zadd(struct ctx *c, struct zadd *z)
         e = ctx_add(c, key, &zset);
     }
     for (int i = 0; i < z->count; i++)
-        if (!add_one(c, z, &e->value, ctx_arg(c, z->first + i * 2 + 1), z->scores[i])) return;
+        if (!add_one(c, z, &e->value, ctx_arg(c, z->first + (i + 1) * z->stride - 1), z->scores[i]))
+            return;
     reply_zadd(c, z);
     if (z->added + z->updated == 0) return;
     ctx_changed(c, key, z->added + z->updated);
@@ -125,19 +117,19 @@ static void zadd_pairs(struct ctx *c, struct zadd *z)
     int i = 0;
     while (i < z->count && ctx_double(c, z->first + i * 2, &scores[i]))
         i++;
-    if (i == z->count) apply_zadd(c, z);
+    if (i == z->count) zadd_apply(c, z);
     if (scores != few) mem_free(scores);
 }
 
 static void zadd(struct ctx *c)
 {
-    struct zadd z = {0};
+    struct zadd z = {.stride = 2};
     if (parse_flags(c, &z)) zadd_pairs(c, &z);
 }
 
 static void zincrby(struct ctx *c)
 {
-    struct zadd z = {.incr = true, .first = 2, .count = 1};
+    struct zadd z = {.incr = true, .first = 2, .count = 1, .stride = 2};
     zadd_pairs(c, &z);
 }
 
