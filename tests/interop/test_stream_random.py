@@ -22,12 +22,9 @@ class Replica:
     def __init__(self, server):
         self.c = server.client()
         self.c.send(b"*3\r\n$5\r\nPSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\n")
-        line = self.c.read_line()
-        while not line.startswith(b"+FULLRESYNC"):
-            line = self.c.read_line()
-        line = self.c.read_line()
-        while not line.startswith(b"$"):
-            line = self.c.read_line()
+        line = b""
+        while not line.startswith(b"$"):  # "+FULLRESYNC ..." comes first
+            line = self.c.read_line().lstrip(b"\n")  # newlines are signs of life
         if line.startswith(b"$EOF:"):
             mark, got = line[5:], b""
             while not got.endswith(mark):
@@ -39,10 +36,9 @@ class Replica:
     def until(self, mark):
         """Commands up to SET mark ..., without what servers say to each other."""
         got = []
+        self.c.send(encoded(["REPLCONF", "ACK", 0]))
         while True:
             command = self.c.read()
-            if isinstance(command, bytes):  # an empty line: a sign of life
-                continue
             if command[:2] == [b"SET", mark]:
                 return got
             if command[0].upper() not in (b"PING", b"SELECT", b"REPLCONF"):
@@ -96,6 +92,7 @@ class Words:
     def __init__(self, rng):
         self.rng = rng
         self.ms = 1
+        self.soon = []  # commands that come next
 
     def pick(self, *choices):
         return self.rng.choice(choices)
@@ -113,7 +110,7 @@ class Words:
         return self.rng.choice(CONSUMERS)
 
     def id(self):
-        ms = max(0, self.ms - self.rng.randrange(60))
+        ms = max(0, self.ms - self.rng.randrange(self.pick(10, 60)))
         if self.rng.random() < 0.03:
             return self.pick("0", "0-0", "-", "+", "x", "5-", "-5", "1-x", "18446744073709551615-1",
                              "18446744073709551615", "")
@@ -135,7 +132,7 @@ class Words:
 
     def xadd(self):
         self.ms += self.pick(0, 0, 1, 1, 2)
-        taken = self.pick(f"{self.ms}-{self.rng.randrange(4)}", f"{self.ms}-*", f"{self.ms}-*")
+        taken = self.pick(f"{self.ms}-{self.rng.randrange(4)}", *3 * [f"{self.ms}-*"])
         if self.rng.random() < 0.05:
             taken = self.id()
         fields = self.pick(["f", self.rng.randrange(10 ** self.rng.randrange(1, 18))],
@@ -155,7 +152,7 @@ class Words:
     def xsetid(self):
         if self.rng.random() < 0.8:
             return self.xadd()
-        return ["XSETID", self.key(), self.id(),
+        return ["XSETID", self.key(), self.pick(self.id(), f"{self.ms}-9", f"{self.ms + 3}"),
                 *self.maybe("ENTRIESADDED", self.pick(1, 100, 5000, -1)),
                 *self.maybe("MAXDELETEDID", self.id())]
 
@@ -236,14 +233,19 @@ class Words:
 
     def whole(self):
         """Now and then something happens to the whole key."""
-        chance = self.rng.random()
-        if chance > 0.25:
+        if self.rng.random() > 0.25:
             return self.xadd()
-        return self.pick(["DEL", self.rng.choice(KEYS)], ["RENAME", *self.rng.sample(KEYS, 2)],
-                         ["SET", self.rng.choice(KEYS), "no stream"],
-                         ["COPY", *self.rng.sample(KEYS, 2), "REPLACE"])
+        key, other = self.rng.sample(KEYS, 2)
+        self.soon = self.pick([], [["XGROUP", "CREATE", key, self.group(), "0", "MKSTREAM"]])
+        words = self.pick(["DEL", key], ["RENAME", other, key], ["SET", key, "no stream"],
+                          ["COPY", other, key, "REPLACE"])
+        if words[0] == "SET":
+            self.soon = [self.next() for _ in range(3)] + [["DEL", key]] + self.soon
+        return words
 
     def next(self):
+        if self.soon:
+            return self.soon.pop(0)
         kinds = (self.xadd, 30), (self.xdel, 4), (self.xtrim, 2), (self.xsetid, 1), \
             (self.xlen, 1), (self.xrange, 4), (self.xread, 4), (self.xreadgroup, 16), \
             (self.xack, 6), (self.xpending, 6), (self.xclaim, 8), (self.xautoclaim, 5), \
@@ -302,10 +304,31 @@ def readable(c):
     return c.at < len(c.data) or bool(select.select([c.sock], [], [], 0)[0])
 
 
+def groups(client, key):
+    """What a stream and its groups are, as far as it is replicated: not consumers that have
+    nothing, nor counters that XCLAIM does not carry."""
+    info = client("XINFO", "STREAM", key, "FULL", "COUNT", 0)
+    if isinstance(info, Error):
+        return info
+    info = dict(zip(info[::2], info[1::2]))
+    of_groups = [dict(zip(g[::2], g[1::2])) for g in info.pop(b"groups")]
+    wanted = b"name", b"last-delivered-id", b"pel-count", b"pending"
+    return info, [[g[w] for w in wanted] for g in of_groups]
+
+
+def same_groups(t, primary, replica, what):
+    for key in KEYS:
+        t.equal(groups(replica.c, key), groups(primary.c, key), f"{what}: groups of {key}")
+
+
 def differ(t, protocol, seed):
     rng = random.Random(seed)
     options = ["--repl-diskless-sync-delay", "0", "--stream-node-max-entries", "20"]
     servers = t.wherry(*options), t.redis(*options)
+    copies = t.redis(*options), t.wherry(*options)  # each kind is a replica of the other
+    for primary, copy in zip(servers, copies):
+        copy.must("REPLICAOF", *primary.address)
+        t.until(lambda: copy.info()["master_link_status"] == "up", 20, f"a {copy.kind} replica")
     clients = [s.client() for s in servers]
     for c in clients:
         if protocol == 3:
@@ -317,7 +340,7 @@ def differ(t, protocol, seed):
     def same(command, got, want, where=""):
         if (type(got), masked(command, got)) == (type(want), masked(command, want)):
             return True
-        told = "\n    ".join(" ".join(map(str, c)) for c in recent[-6:])
+        told = "\n    ".join(" ".join(map(str, c)) for c in recent[-8:])
         return t.equal(got, want, f"RESP{protocol} seed {seed} {where}{command}\n    {told}")
 
     for step in range(STEPS):
@@ -327,10 +350,20 @@ def differ(t, protocol, seed):
             waiters.start(servers, command)
         else:
             command = words.next()
-            recent.append(command)
-            got, want = (c(*command) for c in clients)
-            if not same(command, got, want):
-                return
+            batch = [command]
+            if rng.random() < 0.05:
+                batch = [["MULTI"], *[words.next() for _ in range(rng.randrange(1, 5))], ["EXEC"]]
+            recent += batch
+            answers = [[c(*b) for b in batch] for c in clients]
+            if len(batch) > 1:  # what EXEC gave, each as its command's own reply
+                answers = [a[:-1] + (a[-1] if isinstance(a[-1], list) else a[-1:])
+                           for a in answers]
+                batch += [b for b, queued in zip(batch[1:-1], answers[1][1:-1])
+                          if not isinstance(queued, Error)]
+                batch.remove(["EXEC"])
+            for b, got, want in zip(batch, *answers):
+                if not same(b, got, want):
+                    return
         for waited, got, want in waiters.collect():
             if not same(waited, got, want, "waiting: "):
                 return
@@ -347,6 +380,10 @@ def differ(t, protocol, seed):
                     break
     t.check(True, f"RESP{protocol}: {STEPS} random stream commands, seed {seed}")
     t.same_data(*servers, "after them")
+    for primary, copy in zip(servers, copies):
+        primary.must("WAIT", 1, 10000)
+        t.same_data(copy, primary, f"{copy.kind}, a replica of {primary.kind}")
+        same_groups(t, primary, copy, f"{copy.kind}, a replica of {primary.kind}")
 
 
 def test_random(t):
