@@ -226,13 +226,15 @@ enum write_verdict store_before_write(struct store *s, int db_index, struct byte
     struct entry *e = db_find(db, key);
     if (e == NULL) return WRITE_NOW;
     bool owed = snapshot_owes(s, db, e), small = value_is_small(&e->value);
-    bool wait = e->holds > 0 || (owed && !small);
+    // A small entry that only has a place in the snapshot's queue loses it and is emitted now.
+    bool queued = owed && small && e->holds == 1 && snapshot_queued(s, e);
+    bool wait = (e->holds > 0 && !queued) || (owed && !small);
     if (w == NULL) return wait ? WRITE_WAIT : WRITE_NOW;
     if (!wait) {
         if (owed) snapshot_emit(s, db, e);
         return WRITE_NOW;
     }
-    if (owed && !small) snapshot_hurry(s, db, e);
+    if (owed) snapshot_hurry(s, db, e);
     hold_wait(s, e, w);
     return WRITE_WAIT;
 }
@@ -244,7 +246,8 @@ enum write_verdict store_before_delete_held(struct store *s, int db_index, struc
     struct hold *h = hold_find(s, e);
     assert(h != NULL && e->holds > 0);
     bool owed = snapshot_owes(s, db, e);
-    if (owed && value_is_small(&e->value)) {
+    // Held by the snapshot too, it may be half encoded: then it is waited for.
+    if (owed && e->holds == 1 && value_is_small(&e->value)) {
         snapshot_emit(s, db, e);
         owed = false;
     }

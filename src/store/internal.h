@@ -41,9 +41,11 @@ struct dict *keys_new(uint64_t seed);
 
 // For an entry of the live database `db`: does the snapshot still owe it?
 bool snapshot_owes(const struct store *s, const struct db *db, const struct entry *e);
-// Emits a small entry that it owes.
+// It holds this entry, and has not begun to encode it.
+bool snapshot_queued(const struct store *s, const struct entry *e);
+// Emits a small entry that it owes, which nobody holds or which is queued.
 void snapshot_emit(struct store *s, const struct db *db, struct entry *e);
-// Makes a large entry that it owes (or has queued) the next to be encoded, and holds it.
+// Makes an entry that it owes (queued or not) the next to be encoded, and holds it.
 void snapshot_hurry(struct store *s, const struct db *db, struct entry *e);
 // The tables of `db` leave service. True: the snapshot took them over; the caller forgets them.
 bool snapshot_take_tables(struct store *s, const struct db *db);
@@ -51,5 +53,11 @@ bool snapshot_take_tables(struct store *s, const struct db *db);
 void snapshot_flushed(struct store *s);
 // Teardown without telling anybody.
 void snapshot_teardown(struct store *s);
+
+// ---- endings (ending.c) ---------------------------------------------------------------------
+
+// Moves the sinks aside: each will be told `error` (class NONE: complete) by its `end`.
+void sinks_end(struct store *s, struct list *sinks, const struct error *error);
+void endings_free(struct store *s); // without telling anybody
 
 #endif

@@ -5,8 +5,9 @@
 // push out meanwhile gathers in `behind` and follows it.
 //
 //   parts    the tables of the cut, in order of database; part_next is walked by SCAN cursor
-//   queue    large entries met in the bucket just walked: held, encoded one by one
-//   urgent   large entries that a write waits for: before the queue
+//   queue    entries met in the buckets just walked that are large, or for which the time or the
+//            sinks' room did not suffice: held, encoded one by one before the walk goes on
+//   urgent   those that a write waits for: before the queue
 //
 // Tables that a flush takes out of service while they are still owed belong to the snapshot until
 // their part is over. Nothing here calls into a sink but `data` and `room`; `end` comes from a
@@ -67,13 +68,6 @@ struct snapshot {
 
     uint64_t keys_done, keys_total, began_us;
     uint32_t keys_since_rest;
-};
-
-struct ending {
-    struct list link;
-    struct task task;
-    struct list sinks;
-    struct error error;
 };
 
 // ---- output ---------------------------------------------------------------------------------
@@ -179,9 +173,9 @@ static struct large *large_add(struct snapshot *n, struct list *to, struct entry
     return l;
 }
 
-static struct large *large_find(struct snapshot *n, const struct entry *e)
+static struct large *large_find(const struct list *in, const struct entry *e)
 {
-    list_each(at, &n->queue)
+    list_each(at, in)
     {
         struct large *l = list_entry(at, struct large, link);
         if (l->entry == e) return l;
@@ -189,10 +183,11 @@ static struct large *large_find(struct snapshot *n, const struct entry *e)
     return NULL;
 }
 
-static bool urgent_has(struct snapshot *n, const struct entry *e)
+// In either queue, so not being encoded.
+static struct large *queued_find(const struct snapshot *n, const struct entry *e)
 {
-    list_each(at, &n->urgent) if (list_entry(at, struct large, link)->entry == e) return true;
-    return false;
+    struct large *l = large_find(&n->queue, e);
+    return l != NULL ? l : large_find(&n->urgent, e);
 }
 
 static void large_begin(struct snapshot *n)
@@ -247,26 +242,31 @@ static void part_end(struct snapshot *n, struct part *p)
 // walk over cold data would otherwise wait for two lines of memory per entry, one after the other.
 struct gathered {
     struct snapshot *snapshot;
+    struct budget *budget;
+    bool stop; // no time or no room for more: the rest is queued
     int db;
     int count;
     struct entry *at[GATHERED_MAX];
-    uint32_t units;
 };
+
+static uint64_t produced(const struct snapshot *n)
+{
+    return n->bytes + (n->chunk ? n->chunk->len - n->sent : 0);
+}
 
 static void emit_or_queue(struct gathered *g, struct entry *e)
 {
     struct snapshot *n = g->snapshot;
     // Made after the cut, emitted already, or met for the second time.
     if (e->epoch >= n->epoch) return;
-    g->units += ENTRY_UNITS;
-    if (value_is_small(&e->value)) {
-        uint64_t before = n->bytes + (n->chunk ? n->chunk->len - n->sent : 0);
-        emit_small(n, e, g->db);
-        uint64_t after = n->bytes + (n->chunk ? n->chunk->len - n->sent : 0);
-        g->units += (uint32_t)((after - before) / 16);
-    } else if (large_find(n, e) == NULL) {
-        large_add(n, &n->queue, e, g->db);
+    if (g->stop || !value_is_small(&e->value)) {
+        if (large_find(&n->queue, e) == NULL) large_add(n, &n->queue, e, g->db);
+        return;
     }
+    uint64_t delivered = n->bytes, before = produced(n);
+    emit_small(n, e, g->db);
+    uint32_t units = ENTRY_UNITS + (uint32_t)((produced(n) - before) / 16);
+    g->stop = !budget_left(g->budget, units) || (n->bytes > delivered && !any_room(n));
 }
 
 static void gathered_emit(struct gathered *g)
@@ -288,39 +288,17 @@ static void gather(void *arg, void *item)
 
 // ---- the end --------------------------------------------------------------------------------
 
-static void ending_run(struct task *task)
+static void large_drop(struct snapshot *n, struct large *l)
 {
-    struct ending *ending = list_entry(task, struct ending, task);
-    list_remove(&ending->link);
-    struct list *link;
-    while ((link = list_pop_front(&ending->sinks)) != NULL) {
-        struct snapshot_sink *sink = list_entry(link, struct snapshot_sink, link);
-        sink->end(sink, &ending->error);
-    }
-    mem_free(ending);
-}
-
-// Moves `sinks` aside: they will be told.
-static void sinks_end(struct store *s, struct list *sinks, const struct error *error)
-{
-    if (list_empty(sinks)) return;
-    struct ending *ending = mem_new(struct ending);
-    list_init(&ending->sinks);
-    list_splice_back(&ending->sinks, sinks);
-    ending->error = *error;
-    task_init(&ending->task, ending_run);
-    list_push_back(&s->endings, &ending->link);
-    loop_defer(s->loop, &ending->task);
+    list_remove(&l->link);
+    hold_release_snapshot(n->store, l->entry);
+    mem_free(l);
 }
 
 static void larges_drop(struct snapshot *n, struct list *larges)
 {
-    struct list *link;
-    while ((link = list_pop_front(larges)) != NULL) {
-        struct large *l = list_entry(link, struct large, link);
-        hold_release_snapshot(n->store, l->entry);
-        mem_free(l);
-    }
+    while (!list_empty(larges))
+        large_drop(n, list_entry(larges->next, struct large, link));
 }
 
 // Over, for whatever reason; its sinks are told `error`.
@@ -377,24 +355,23 @@ static void large_step(struct snapshot *n, struct budget *budget)
     if (rdb_encoder_done(n->encoder)) large_end(n);
 }
 
-// Walks a few buckets, or ends a part. Returns the work it was.
-static uint32_t walk_step(struct snapshot *n)
+// Walks a few buckets, or ends a part.
+static void walk_step(struct snapshot *n, struct budget *budget)
 {
     struct part *p = &n->parts[n->part_next];
     if (p->walked) {
         part_end(n, p);
         n->part_next++;
         n->cursor = 0;
-        return 1;
+        return;
     }
-    struct gathered g = {.snapshot = n, .db = p->db};
+    struct gathered g = {.snapshot = n, .budget = budget, .db = p->db};
     for (int i = 0; i < WALK_BUCKETS && !p->walked && g.count < GATHERED_MAX / 2; i++) {
         n->cursor = dict_scan(p->keys, n->cursor, gather, &g);
         p->walked = n->cursor == 0;
-        g.units += BUCKET_UNITS;
+        g.stop |= !budget_left(budget, BUCKET_UNITS);
     }
     gathered_emit(&g);
-    return g.units;
 }
 
 // A rest after the keys just emitted is due, unless a write waits. True: resting.
@@ -433,7 +410,7 @@ static enum job_state snapshot_step(struct job *job, struct budget *budget)
             large_begin(n);
             units = ENTRY_UNITS;
         } else if (n->part_next < n->part_count) {
-            units = walk_step(n);
+            walk_step(n, budget);
         } else {
             snapshot_complete(n);
             return JOB_DONE;
@@ -452,9 +429,16 @@ bool snapshot_owes(const struct store *s, const struct db *db, const struct entr
     return s->snapshot != NULL && e->epoch < s->snapshot->epoch && part_of(s->snapshot, db) != NULL;
 }
 
+bool snapshot_queued(const struct store *s, const struct entry *e)
+{
+    return queued_find(s->snapshot, e) != NULL;
+}
+
 void snapshot_emit(struct store *s, const struct db *db, struct entry *e)
 {
     struct snapshot *n = s->snapshot;
+    struct large *queued = e->holds > 0 ? queued_find(n, e) : NULL;
+    if (queued != NULL) large_drop(n, queued);
     emit_small(n, e, part_of(n, db)->db);
     if (buf_len(&n->behind) > SNAPSHOT_BEHIND_BYTES) job_start(s->loop, &n->job);
 }
@@ -462,13 +446,13 @@ void snapshot_emit(struct store *s, const struct db *db, struct entry *e)
 void snapshot_hurry(struct store *s, const struct db *db, struct entry *e)
 {
     struct snapshot *n = s->snapshot;
-    if ((n->current == NULL || n->current->entry != e) && !urgent_has(n, e)) {
-        struct large *l = large_find(n, e);
-        if (l != NULL) {
+    if (n->current == NULL || n->current->entry != e) {
+        struct large *l = queued_find(n, e);
+        if (l == NULL) {
+            large_add(n, &n->urgent, e, part_of(n, db)->db);
+        } else if (large_find(&n->urgent, e) == NULL) {
             list_remove(&l->link);
             list_push_back(&n->urgent, &l->link);
-        } else {
-            large_add(n, &n->urgent, e, part_of(n, db)->db);
         }
     }
     job_start(s->loop, &n->job);
@@ -520,14 +504,7 @@ void snapshot_teardown(struct store *s)
         struct error none = ERROR_OK;
         snapshot_finish(s->snapshot, &none);
     }
-    struct list *link;
-    while ((link = list_pop_front(&s->endings)) != NULL) {
-        struct ending *ending = list_entry(link, struct ending, link);
-        while (list_pop_front(&ending->sinks) != NULL)
-            ;
-        task_cancel(&ending->task);
-        mem_free(ending);
-    }
+    endings_free(s);
 }
 
 // ---- what callers ask -----------------------------------------------------------------------

@@ -102,8 +102,11 @@ static struct value random_value(struct model *m)
     struct rng *r = &m->w.rng;
     enum made kind = (enum made)rng_below(r, MADE_KINDS);
     bool large = rng_below(r, 6) == 0;
-    int count = kind == MADE_STRING ? (int)(large ? 70000 + rng_below(r, 100000) : rng_below(r, 60))
-                                    : (int)(large ? 65 + rng_below(r, 1500) : 1 + rng_below(r, 20));
+    int count = 1 + (int)rng_below(r, large ? 1500 : 20) + (large ? 64 : 0);
+    if (kind == MADE_STRING)
+        count = (int)(large                  ? 70000 + rng_below(r, 100000)
+                      : rng_below(r, 8) == 0 ? rng_below(r, 60000)
+                                             : rng_below(r, 60));
     return value_made(&m->w, kind, count, ++m->salt);
 }
 
