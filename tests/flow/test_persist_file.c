@@ -180,7 +180,7 @@ Test(persist_file, a_disk_that_fails_leaves_the_old_file_and_no_other)
 Test(persist_file, losing_power_at_any_instant_leaves_a_whole_file, .timeout = 120)
 {
     int olds = 0, news = 0;
-    for (uint64_t at_us = 0; at_us < 40000; at_us += 400) {
+    for (uint64_t at_us = 0; at_us < 40000; at_us += 1000) {
         struct world w;
         struct str *old, *now;
         struct saving s;
