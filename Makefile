@@ -65,7 +65,7 @@ SAY = @$(if $(V),:,echo "  $1")
 
 $(OUT)/wherry-server: $(patsubst %.c,$(OUT)/%.o,$(wildcard src/server/*.c)) $(LIB_OBJ)
 	$(call SAY,link $@)
-	$(Q)$(CC) $(LDFLAGS) -Wl,--unresolved-symbols=ignore-all -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/libwherry.a: $(LIB_OBJ)
 	@rm -f $@
@@ -131,7 +131,7 @@ graph: deps
 # Each target takes its seeds from tests/fuzz/corpus/<name>.
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/driver.o $(OUT)/libwherry.a
 	$(call SAY,link $@)
-	$(Q)$(CC) $(LDFLAGS) -Wl,--unresolved-symbols=ignore-all -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 fuzz:
 	$(MAKE) MODE=asan fuzz-run
 fuzz-run: $(FUZZ_BIN)
