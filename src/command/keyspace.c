@@ -21,7 +21,7 @@ static void keys_visit(void *arg, struct entry *e)
 {
     struct keys_walk *walk = arg;
     if (!walk->all && !text_glob(walk->pattern, entry_key(e), false)) return;
-    if (ctx_entry_gone(walk->c, e)) return;
+    if (entry_expired(e, ctx_now_ms(walk->c))) return; // it stays, as in Redis
     reply_bulk(walk->c->reply, entry_key(e));
     walk->found++;
 }
@@ -168,8 +168,8 @@ enum { WHOLE = CMD_WRITE | CMD_ALL_KEYS };
 
 const struct command commands_keyspace[] = {
     {"keys", keys, 2, CMD_READONLY, .acl = "@keyspace @dangerous"},
-    {"scan", scan_command, -2, CMD_READONLY, .acl = "@keyspace"},
-    {"randomkey", randomkey, 1, CMD_READONLY, .acl = "@keyspace"},
+    {"scan", scan_command, -2, CMD_READONLY | CMD_ARBITRARY_KEYS, .acl = "@keyspace"},
+    {"randomkey", randomkey, 1, CMD_READONLY | CMD_ARBITRARY_KEYS, .acl = "@keyspace"},
     {"dbsize", dbsize, 1, CMD_READONLY | CMD_FAST, .acl = "@keyspace"},
     {"flushdb", flushdb, -1, WHOLE, .acl = "@keyspace @dangerous"},
     {"flushall", flushall, -1, WHOLE, .acl = "@keyspace @dangerous"},

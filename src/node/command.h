@@ -32,6 +32,9 @@ enum command_flag {
     CMD_PROTECTED = 1 << 18,
     CMD_NO_MANDATORY_KEYS = 1 << 20, // EVAL and the like may have none
     CMD_ALL_KEYS = 1 << 19, // ours: changes whole databases (FLUSHALL, SWAPDB): waits for holds
+    // Ours: what it changes are expired keys that it met, each for itself: no transaction for
+    // replicas.
+    CMD_ARBITRARY_KEYS = 1 << 21,
 };
 
 enum key_access {

@@ -56,9 +56,10 @@ void propagate_flush(struct node *n)
 {
     int count = n->propagate_count;
     if (count == 0) return;
-    if (count > 1) repl_feed_multi_begin(n, n->propagate[0].db);
+    bool apart = n->current != NULL && (n->current->command->flags & CMD_ARBITRARY_KEYS);
+    if (count > 1 && !apart) repl_feed_multi_begin(n, n->propagate[0].db);
     for (int i = 0; i < count; i++)
         feed(n, &n->propagate[i]);
-    if (count > 1) repl_feed_multi_end(n);
+    if (count > 1 && !apart) repl_feed_multi_end(n);
     n->propagate_count = 0;
 }

@@ -2,6 +2,7 @@
 wherry and from Redis, command by command."""
 
 import re
+import time
 
 import command_lists
 from resp import encode
@@ -136,3 +137,21 @@ def test_zsets(t):
 
 def test_streams(t):
     compare(t, "streams")
+
+
+def test_expired_keys_met_by_a_walk(t):
+    """DEL goes for each by itself where Redis does so, in a transaction or not at all where it does that."""
+    at_once = ("--repl-diskless-sync-delay", "0")
+    watchers = [Watcher(t, t.wherry(*at_once)), Watcher(t, t.redis(*at_once))]
+    for walk in (("SCAN", "0", "COUNT", "100"), ("KEYS", "*"), ("EXISTS", "gone:1", "gone:2"),
+                 ("MGET", "gone:1", "gone:2")):
+        seen = []
+        for w in watchers:
+            w.c.must("FLUSHALL")
+            w.c.must("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+            for i in range(4):
+                w.c.must("SET", f"gone:{i}", "v", "PX", "1")
+            time.sleep(0.01)
+            w.effects(("PING",))
+            seen.append(sorted(w.effects(walk)[0]))
+        t.equal(seen[0], seen[1], f"to replicas: {walk[0]} over expired keys")
