@@ -116,6 +116,14 @@ def test_streams(t):
     both(t, "streams")
 
 
+def test_geo(t):
+    both(t, "geo")
+
+
+def test_hyperloglog(t):
+    both(t, "hyperloglog")
+
+
 def test_server(t):
     both(t, "server")
 
