@@ -18,59 +18,14 @@
 #include "migrate/migrate.h"
 
 #include "base/mem.h"
-#include "loop/machine.h"
-#include "migrate/link.h"
+#include "migrate/migrate_impl.h"
 #include "proto/command_line.h"
-#include "rdb/encode.h"
 
 #include <stdio.h>
 
-enum state { CONNECT, GREET, SEND, COUNT, REPLY, ACKED, SETTLE, DONE, STATES };
-enum host_event { SENDING, COUNTING, ALL_SENT, SETTLED };
-
 enum {
-    PIECE_BYTES = 16 * 1024, // how much of a payload is encoded in one go
     // How far TLS's account of what was taken may be off (conn/tls.h).
     ACCOUNT_SLACK_BYTES = 16 * 1024,
-};
-
-struct migrate_key {
-    struct str *name;
-    struct entry *entry;  // held; NULL: not yet, not there, or no longer
-    struct waiter waiter; // for a snapshot to have done with it
-    struct migrate *migrate;
-    bool sent, missing;
-    bool deleting; // acknowledged, and a snapshot still reads it
-};
-
-struct migrate {
-    struct machine machine;
-    struct list link; // migrator->flights
-    struct migrator *migrator;
-    struct str *host, *user, *password;
-    struct migrate_request request; // its strings are our own copies
-
-    struct migrate_key *keys;
-    int next_key;   // to be sent
-    int next_reply; // whose acknowledgement is due
-    int deleting;   // keys with that flag
-
-    struct migrate_link *target; // NULL: not open
-    bool cached, retried;
-    int greetings; // answers to AUTH and SELECT that are due
-    uint64_t taken_bytes, first_key_end_bytes;
-    uint64_t written_bytes;
-
-    struct job pump;
-    struct dump_counter *counter; // of keys[next_key]
-    struct dump_encoder *encoder;
-    uint64_t payload_left;
-
-    struct migrate_result result;
-    bool failed;
-    void (*done)(void *owner, const struct migrate_result *result);
-    void *owner;
-    char peer[96];
 };
 
 static struct migrate *of(const struct machine *m)
@@ -78,10 +33,21 @@ static struct migrate *of(const struct machine *m)
     return (struct migrate *)(uintptr_t)m; // the machine is its first member
 }
 
+void migrate_write(struct migrate *m, struct chain *out)
+{
+    m->written_bytes += out->len;
+    machine_wrote(&m->machine);
+    conn_write(m->target->conn, out);
+}
+
+bool migrate_tell(struct migrate *m, int code)
+{
+    return machine_dispatch(&m->machine, &(struct machine_event){.type = EVENT_HOST, .code = code});
+}
+
 // ---- failing ------------------------------------------------------------------------------------
 
-__attribute__((format(printf, 3, 4))) static void
-set_result(struct migrate *m, enum migrate_outcome outcome, const char *format, ...)
+void migrate_set_result(struct migrate *m, enum migrate_outcome outcome, const char *format, ...)
 {
     if (m->failed) return; // the first reason is the one to tell
     m->failed = true;
@@ -95,8 +61,9 @@ set_result(struct migrate *m, enum migrate_outcome outcome, const char *format, 
 static int io_error(struct migrate *m, const char *doing, const char *why)
 {
     bool sent = m->next_reply < m->next_key;
-    set_result(m, MIGRATE_IO_ERROR, "error or timeout %s target instance: %.120s%s", doing, why,
-               sent ? "; what was sent and not acknowledged stays here and may be there too" : "");
+    migrate_set_result(
+        m, MIGRATE_IO_ERROR, "error or timeout %s target instance: %.120s%s", doing, why,
+        sent ? "; what was sent and not acknowledged stays here and may be there too" : "");
     return DONE;
 }
 
@@ -106,251 +73,6 @@ static int timed_out(struct migrate *m, uint64_t *counter, const char *doing)
     (*counter)++;
     snprintf(why, sizeof(why), "no answer in %lld ms", (long long)m->request.timeout_ms);
     return io_error(m, doing, why);
-}
-
-// ---- keys ---------------------------------------------------------------------------------------
-
-static void release(struct migrate *m, struct migrate_key *k)
-{
-    list_remove(&k->waiter.link);
-    if (k->entry == NULL) return;
-    struct entry *e = k->entry;
-    k->entry = NULL;
-    store_release(m->migrator->host->store, m->request.source_db, e);
-}
-
-static void delete_key(struct migrate *m, struct migrate_key *k)
-{
-    struct migrate_host *host = m->migrator->host;
-    release(m, k);
-    host->delete_key(host, m->request.source_db, str_view(k->name));
-}
-
-static void delete_later(struct waiter *w)
-{
-    struct migrate_key *k = list_entry(w, struct migrate_key, waiter);
-    struct migrate *m = k->migrate;
-    if (store_before_delete_held(m->migrator->host->store, m->request.source_db, k->entry,
-                                 &k->waiter) == WRITE_WAIT)
-        return;
-    k->deleting = false;
-    m->deleting--;
-    delete_key(m, k);
-    if (m->deleting == 0 && m->machine.state == SETTLE)
-        machine_dispatch(&m->machine, &(struct machine_event){.type = EVENT_HOST, .code = SETTLED});
-}
-
-static void acknowledged(struct migrate *m, struct migrate_key *k)
-{
-    m->result.moved++;
-    m->migrator->stats.keys_moved++;
-    if (m->request.copy) {
-        release(m, k);
-        return;
-    }
-    struct store *store = m->migrator->host->store;
-    k->waiter.ready = delete_later;
-    if (store_before_delete_held(store, m->request.source_db, k->entry, &k->waiter) == WRITE_NOW) {
-        delete_key(m, k);
-        return;
-    }
-    k->deleting = true;
-    m->deleting++;
-}
-
-// The next key that is there, held from now on; NULL when there is none left.
-static struct migrate_key *next_key(struct migrate *m)
-{
-    struct migrate_host *host = m->migrator->host;
-    for (; m->next_key < m->request.key_count; m->next_key++) {
-        struct migrate_key *k = &m->keys[m->next_key];
-        struct entry *e = db_find(store_db(host->store, m->request.source_db), str_view(k->name));
-        k->missing = e == NULL || entry_expired(e, loop_unix_ms(host->loop));
-        if (k->missing) continue;
-        store_hold(host->store, m->request.source_db, e);
-        k->entry = e;
-        return k;
-    }
-    return NULL;
-}
-
-static bool reply_due(struct migrate *m)
-{
-    while (m->next_reply < m->next_key && m->keys[m->next_reply].missing)
-        m->next_reply++;
-    return m->next_reply < m->next_key;
-}
-
-// ---- sending: a job that fills the window -------------------------------------------------------
-
-static void write_out(struct migrate *m, struct chain *out)
-{
-    m->written_bytes += out->len;
-    machine_wrote(&m->machine);
-    conn_write(m->target->conn, out);
-}
-
-static void put_head(struct migrate *m, const struct migrate_key *k, uint64_t payload_bytes,
-                     struct chain *out)
-{
-    int64_t ttl_ms = 0;
-    if (k->entry->expire_ms != ENTRY_NO_EXPIRE) {
-        ttl_ms = k->entry->expire_ms - loop_unix_ms(m->migrator->host->loop);
-        if (ttl_ms < 1) ttl_ms = 1;
-    }
-    char ttl[24];
-    int len = snprintf(ttl, sizeof(ttl), "%lld", (long long)ttl_ms);
-    request_write_header(out, m->request.replace ? 5 : 4);
-    request_write_arg(out, BYTES("RESTORE"));
-    request_write_arg(out, str_view(k->name));
-    request_write_arg(out, bytes_of(ttl, (size_t)len));
-    request_write_arg_begin(out, payload_bytes);
-    m->migrator->stats.payload_bytes += payload_bytes;
-}
-
-static void put_tail(struct migrate *m, struct migrate_key *k, struct chain *out)
-{
-    request_write_arg_end(out);
-    if (m->request.replace) request_write_arg(out, BYTES("REPLACE"));
-    k->sent = true;
-    m->next_key++;
-    if (m->first_key_end_bytes == 0) m->first_key_end_bytes = m->written_bytes + out->len;
-}
-
-static struct rdb_options options(struct migrate *m)
-{
-    return (struct rdb_options){.compress = m->migrator->host->compress(m->migrator->host)};
-}
-
-static void put_small(struct migrate *m, struct migrate_key *k, struct chain *out)
-{
-    struct rdb_options how = options(m);
-    struct dump_encoder *e = dump_encoder_new(&k->entry->value, &how);
-    struct buf payload = BUF_EMPTY;
-    while (!dump_encoder_done(e)) {
-        char *to = buf_reserve(&payload, PIECE_BYTES);
-        buf_commit(&payload, dump_encoder_read(e, to, PIECE_BYTES, NULL));
-    }
-    dump_encoder_free(e);
-    put_head(m, k, buf_len(&payload), out);
-    chain_append(out, buf_view(&payload).data, buf_len(&payload));
-    buf_free(&payload);
-    put_tail(m, k, out);
-}
-
-// A piece of a large payload. False when the budget ended first.
-static bool put_piece(struct migrate *m, struct chain *out, struct budget *budget)
-{
-    struct chunk *piece = chunk_new(PIECE_BYTES);
-    piece->len = (uint32_t)dump_encoder_read(m->encoder, piece->data, piece->cap, budget);
-    m->payload_left -= piece->len;
-    chain_append_chunk(out, piece, 0, piece->len);
-    bool whole = piece->len == PIECE_BYTES;
-    chunk_unref(piece);
-    return whole;
-}
-
-static bool tell(struct migrate *m, int code)
-{
-    return machine_dispatch(&m->machine, &(struct machine_event){.type = EVENT_HOST, .code = code});
-}
-
-static bool window_full(struct migrate *m, const struct chain *out)
-{
-    const struct migrate_host *host = m->migrator->host;
-    return conn_queued(m->target->conn) + out->len >= host->window_bytes(host);
-}
-
-// A value whose payload may not be sent: it stays, the others go on.
-static void skip_too_large(struct migrate *m, struct migrate_key *k, uint64_t most)
-{
-    set_result(m, MIGRATE_LIMIT,
-               "the payload of '%.64s' takes %llu bytes, more than the %llu that "
-               "proto-max-bulk-len allows",
-               k->name->data, (unsigned long long)m->payload_left, (unsigned long long)most);
-    release(m, k);
-    k->missing = true;
-    m->next_key++;
-}
-
-// Counts a large value's payload and writes what goes before it. False: the budget ended first, or
-// the machine has (*ended).
-static bool count_large(struct migrate *m, struct migrate_key *k, struct chain *out,
-                        struct budget *budget, bool *ended)
-{
-    struct rdb_options how = options(m);
-    if (m->counter == NULL) {
-        m->counter = dump_counter_new(&k->entry->value, &how);
-        // What goes before it is not held up by the counting.
-        if (out->len > 0) write_out(m, out);
-        *ended = !tell(m, COUNTING);
-        if (*ended) return false;
-    }
-    if (!dump_counter_step(m->counter, budget)) return false;
-    m->payload_left = dump_counter_bytes(m->counter);
-    dump_counter_free(m->counter);
-    m->counter = NULL;
-    uint64_t most = m->migrator->host->payload_max_bytes(m->migrator->host);
-    if (m->payload_left <= most) {
-        put_head(m, k, m->payload_left, out);
-        m->encoder = dump_encoder_new(&k->entry->value, &how);
-    } else {
-        skip_too_large(m, k, most);
-    }
-    *ended = !tell(m, SENDING);
-    return !*ended;
-}
-
-static enum job_state pump(struct job *job, struct budget *budget)
-{
-    struct migrate *m = list_entry(job, struct migrate, pump);
-    struct chain out;
-    enum job_state state = JOB_MORE;
-    bool ended = false;
-    chain_init(&out);
-    for (;;) {
-        if (window_full(m, &out)) {
-            state = JOB_IDLE; // `drained` starts it again
-            break;
-        }
-        bool fresh = m->counter == NULL && m->encoder == NULL;
-        struct migrate_key *k = fresh ? next_key(m) : &m->keys[m->next_key];
-        if (k == NULL) {
-            if (out.len > 0) write_out(m, &out);
-            tell(m, ALL_SENT);
-            return JOB_DONE;
-        }
-        if (fresh && value_is_small(&k->entry->value)) {
-            put_small(m, k, &out);
-            if (!budget_left(budget, 256)) break;
-            continue;
-        }
-        if (m->encoder == NULL && !count_large(m, k, &out, budget, &ended)) break;
-        if (m->encoder == NULL) continue; // it was skipped
-        bool whole = put_piece(m, &out, budget);
-        if (dump_encoder_done(m->encoder)) {
-            dump_encoder_free(m->encoder);
-            m->encoder = NULL;
-            put_tail(m, k, &out);
-        } else if (!whole) {
-            break;
-        }
-    }
-    if (ended) {
-        chain_free(&out);
-        return JOB_DONE;
-    }
-    if (out.len > 0) write_out(m, &out);
-    return state;
-}
-
-static void stop_sending(struct migrate *m)
-{
-    job_stop(m->migrator->host->loop, &m->pump);
-    if (m->counter != NULL) dump_counter_free(m->counter);
-    if (m->encoder != NULL) dump_encoder_free(m->encoder);
-    m->counter = NULL;
-    m->encoder = NULL;
 }
 
 // ---- answers ------------------------------------------------------------------------------------
@@ -371,22 +93,22 @@ static int read_replies(struct migrate *m, struct bytes input)
         if (m->greetings > 0) {
             m->greetings--;
             if (refused)
-                set_result(m, MIGRATE_REFUSED, "Target instance replied with error: %.200s",
-                           reply->text->data);
+                migrate_set_result(m, MIGRATE_REFUSED, "Target instance replied with error: %.200s",
+                                   reply->text->data);
             state = refused ? DONE : m->greetings == 0 ? SEND : state;
-        } else if (!reply_due(m)) {
+        } else if (!migrate_reply_due(m)) {
             io_error(m, "reading from", "an answer that nobody asked for");
             state = DONE;
         } else {
             struct migrate_key *k = &m->keys[m->next_reply++];
             if (refused) {
-                set_result(m, MIGRATE_REFUSED, "Target instance replied with error: %.200s",
-                           reply->text->data);
-                release(m, k);
+                migrate_set_result(m, MIGRATE_REFUSED, "Target instance replied with error: %.200s",
+                                   reply->text->data);
+                migrate_release(m, k);
             } else {
-                acknowledged(m, k);
+                migrate_acknowledged(m, k);
             }
-            if (m->machine.state == REPLY) state = reply_due(m) ? ACKED : SETTLE;
+            if (m->machine.state == REPLY) state = migrate_reply_due(m) ? ACKED : SETTLE;
         }
         reader_value_free(reply);
         if (state == DONE) return state;
@@ -407,9 +129,9 @@ static bool may_retry(const struct migrate *m)
 
 static void begin_again(struct migrate *m)
 {
-    stop_sending(m);
+    migrate_stop_sending(m);
     for (int i = 0; i < m->request.key_count; i++) {
-        release(m, &m->keys[i]);
+        migrate_release(m, &m->keys[i]);
         m->keys[i].sent = false;
     }
     m->next_key = m->greetings = 0;
@@ -475,7 +197,7 @@ static int greet(struct migrate *m)
         request_writef(&out, "SELECT %d", m->request.target_db);
         m->greetings++;
     }
-    write_out(m, &out);
+    migrate_write(m, &out);
     return GREET;
 }
 
@@ -501,9 +223,9 @@ static int on_greet(struct machine *machine, const struct machine_event *event)
 static int all_sent(struct migrate *m)
 {
     if (m->failed && m->result.outcome == MIGRATE_LIMIT) return DONE;
-    if (m->result.moved == 0 && m->next_reply == 0 && !reply_due(m))
+    if (m->result.moved == 0 && m->next_reply == 0 && !migrate_reply_due(m))
         return SETTLE; // none was there
-    return reply_due(m) ? REPLY : SETTLE;
+    return migrate_reply_due(m) ? REPLY : SETTLE;
 }
 
 // send and count: the pump runs, answers come in between.
@@ -571,7 +293,7 @@ static int on_settle(struct machine *machine, const struct machine_event *event)
     }
 }
 
-static const struct machine_state states[STATES] = {
+static const struct machine_state states[MIGRATE_STATES] = {
     [CONNECT] = {"connect", DEADLINE_CONNECT, on_connect, TO(CONNECT) | TO(GREET) | TO(DONE),
                  .skip = connected, .skip_to = GREET},
     [GREET] = {"greet", DEADLINE_REPLY, on_greet, TO(SEND) | TO(CONNECT) | TO(DONE),
@@ -595,14 +317,15 @@ static uint64_t duration_us(const struct machine *machine, enum deadline_kind ki
 
 static void migrate_free(struct migrate *m)
 {
-    stop_sending(m);
+    migrate_stop_sending(m);
     for (int i = 0; i < m->request.key_count; i++) {
-        release(m, &m->keys[i]);
+        migrate_release(m, &m->keys[i]);
         str_free(m->keys[i].name);
     }
     // A link is as good as new only where everything that was asked has been answered.
-    bool clean = m->target != NULL && m->target->db >= 0 && m->greetings == 0 && !reply_due(m) &&
-                 conn_queued(m->target->conn) == 0 && m->next_key >= m->request.key_count;
+    bool clean = m->target != NULL && m->target->db >= 0 && m->greetings == 0 &&
+                 !migrate_reply_due(m) && conn_queued(m->target->conn) == 0 &&
+                 m->next_key >= m->request.key_count;
     if (m->target != NULL) {
         if (clean)
             link_keep(m->target);
@@ -636,7 +359,7 @@ static void ended(struct machine *machine)
 const struct machine_type migrate_machine = {
     .name = "migrate",
     .states = states,
-    .count = STATES,
+    .count = MIGRATE_STATES,
     .final = DONE,
     .duration_us = duration_us,
     .ended = ended,
@@ -711,7 +434,7 @@ struct migrate *migrate_start(struct migrator *g, const struct migrate_request *
     snprintf(m->peer, sizeof(m->peer), "%.64s:%d%s", request->host, request->port,
              request->tls ? " (tls)" : "");
     m->machine.peer = m->peer;
-    job_init(&m->pump, "migrate", pump);
+    job_init(&m->pump, "migrate", migrate_pump);
     list_push_back(&g->flights, &m->link);
     g->flight_count++;
     g->stats.started++;
@@ -726,7 +449,7 @@ struct migrate *migrate_start(struct migrator *g, const struct migrate_request *
 void migrate_cancel(struct migrate *m)
 {
     m->done = NULL;
-    set_result(m, MIGRATE_IO_ERROR, "cancelled");
+    migrate_set_result(m, MIGRATE_IO_ERROR, "cancelled");
     machine_dispatch(&m->machine, &(struct machine_event){.type = EVENT_CANCELLED});
 }
 
@@ -735,7 +458,7 @@ void migrate_cancel_all(struct migrator *g, const char *why)
     list_each_safe(at, &g->flights)
     {
         struct migrate *m = list_entry(at, struct migrate, link);
-        set_result(m, MIGRATE_IO_ERROR, "%s", why);
+        migrate_set_result(m, MIGRATE_IO_ERROR, "%s", why);
         machine_dispatch(&m->machine, &(struct machine_event){.type = EVENT_CANCELLED});
     }
 }

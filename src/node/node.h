@@ -124,8 +124,8 @@ void node_shutdown(struct node *n, int flags);
 
 bool node_is_replica(const struct node *n);
 void node_reset_errors(struct node *n); // CONFIG RESETSTAT: errorstats
-// A whole database is about to be emptied (`fresh` NULL), or `fresh` is to take its place: those who
-// WATCH keys in it are told, by what is in the two.
+// A whole database is about to be emptied (`fresh` NULL), or `fresh` is to take its place: those
+// who WATCH keys in it are told, by what is in the two.
 void node_db_changing(struct node *n, int db, struct db *fresh);
 // It was done (-1: to all): blocked clients look again.
 void node_db_changed(struct node *n, int db);

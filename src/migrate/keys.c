@@ -1,0 +1,72 @@
+// The keys of a MIGRATE: held while they are on their way, deleted when they have arrived.
+#include "migrate/migrate_impl.h"
+
+void migrate_release(struct migrate *m, struct migrate_key *k)
+{
+    list_remove(&k->waiter.link);
+    if (k->entry == NULL) return;
+    struct entry *e = k->entry;
+    k->entry = NULL;
+    store_release(m->migrator->host->store, m->request.source_db, e);
+}
+
+static void delete_key(struct migrate *m, struct migrate_key *k)
+{
+    struct migrate_host *host = m->migrator->host;
+    migrate_release(m, k);
+    host->delete_key(host, m->request.source_db, str_view(k->name));
+}
+
+static void delete_later(struct waiter *w)
+{
+    struct migrate_key *k = list_entry(w, struct migrate_key, waiter);
+    struct migrate *m = k->migrate;
+    if (store_before_delete_held(m->migrator->host->store, m->request.source_db, k->entry,
+                                 &k->waiter) == WRITE_WAIT)
+        return;
+    k->deleting = false;
+    m->deleting--;
+    delete_key(m, k);
+    if (m->deleting == 0 && m->machine.state == SETTLE)
+        machine_dispatch(&m->machine, &(struct machine_event){.type = EVENT_HOST, .code = SETTLED});
+}
+
+void migrate_acknowledged(struct migrate *m, struct migrate_key *k)
+{
+    m->result.moved++;
+    m->migrator->stats.keys_moved++;
+    if (m->request.copy) {
+        migrate_release(m, k);
+        return;
+    }
+    struct store *store = m->migrator->host->store;
+    k->waiter.ready = delete_later;
+    if (store_before_delete_held(store, m->request.source_db, k->entry, &k->waiter) == WRITE_NOW) {
+        delete_key(m, k);
+        return;
+    }
+    k->deleting = true;
+    m->deleting++;
+}
+
+struct migrate_key *migrate_next_key(struct migrate *m)
+{
+    struct migrate_host *host = m->migrator->host;
+    for (; m->next_key < m->request.key_count; m->next_key++) {
+        struct migrate_key *k = &m->keys[m->next_key];
+        struct entry *e = db_find(store_db(host->store, m->request.source_db), str_view(k->name));
+        k->missing = e == NULL || entry_expired(e, loop_unix_ms(host->loop));
+        if (k->missing) continue;
+        store_hold(host->store, m->request.source_db, e);
+        k->entry = e;
+        return k;
+    }
+    return NULL;
+}
+
+bool migrate_reply_due(struct migrate *m)
+{
+    while (m->next_reply < m->next_key && m->keys[m->next_reply].missing)
+        m->next_reply++;
+    return m->next_reply < m->next_key;
+}

@@ -1,0 +1,69 @@
+// What the files of MIGRATE share: the machine (migrate.c), its keys (keys.c), its sender (pump.c).
+#ifndef WHERRY_MIGRATE_MIGRATE_IMPL_H
+#define WHERRY_MIGRATE_MIGRATE_IMPL_H
+
+#include "loop/machine.h"
+#include "migrate/link.h"
+#include "rdb/encode.h"
+
+enum migrate_state { CONNECT, GREET, SEND, COUNT, REPLY, ACKED, SETTLE, DONE, MIGRATE_STATES };
+// EVENT_HOST codes: what the sender and the keys tell the machine.
+enum migrate_event { SENDING, COUNTING, ALL_SENT, SETTLED };
+
+struct migrate_key {
+    struct str *name;
+    struct entry *entry;  // held; NULL: not yet, not there, or no longer
+    struct waiter waiter; // for a snapshot to have done with it
+    struct migrate *migrate;
+    bool sent, missing;
+    bool deleting; // acknowledged, and a snapshot still reads it
+};
+
+struct migrate {
+    struct machine machine;
+    struct list link; // migrator->flights
+    struct migrator *migrator;
+    struct str *host, *user, *password;
+    struct migrate_request request; // its strings are our own copies
+
+    struct migrate_key *keys;
+    int next_key;   // to be sent
+    int next_reply; // whose acknowledgement is due
+    int deleting;   // keys with that flag
+
+    struct migrate_link *target; // NULL: not open
+    bool cached, retried;
+    int greetings; // answers to AUTH and SELECT that are due
+    uint64_t taken_bytes, first_key_end_bytes;
+    uint64_t written_bytes;
+
+    struct job pump;
+    struct dump_counter *counter; // of keys[next_key]
+    struct dump_encoder *encoder;
+    uint64_t payload_left;
+
+    struct migrate_result result;
+    bool failed;
+    void (*done)(void *owner, const struct migrate_result *result);
+    void *owner;
+    char peer[96];
+};
+
+// migrate.c
+__attribute__((format(printf, 3, 4))) void
+migrate_set_result(struct migrate *m, enum migrate_outcome outcome, const char *format, ...);
+void migrate_write(struct migrate *m, struct chain *out);
+bool migrate_tell(struct migrate *m, int code); // false: the machine has ended and is gone
+
+// keys.c
+// The next key that is there, held from now on; NULL when there is none left.
+struct migrate_key *migrate_next_key(struct migrate *m);
+void migrate_release(struct migrate *m, struct migrate_key *k);
+void migrate_acknowledged(struct migrate *m, struct migrate_key *k);
+bool migrate_reply_due(struct migrate *m); // a key that was sent awaits its answer
+
+// pump.c
+enum job_state migrate_pump(struct job *job, struct budget *budget);
+void migrate_stop_sending(struct migrate *m);
+
+#endif
