@@ -129,6 +129,7 @@ static void propagate_without_get(struct ctx *c, uint32_t flags)
 static void set_and_expire(struct ctx *c, int value_index, int64_t at_ms)
 {
     struct bytes key = ctx_arg(c, 1);
+    ctx_find_write(c, key); // one whose time has come goes first, to replicas too
     propagate_with_time(c, key, ctx_arg(c, value_index), at_ms);
     struct value value;
     string_take(&value, ctx_take(c, value_index));
