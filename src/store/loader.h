@@ -18,8 +18,10 @@ struct loader_events {
 enum { LOADER_HIGH_WATER_BYTES = 1 << 20, LOADER_LOW_WATER_BYTES = 256 << 10 };
 
 struct loader_options {
-    bool checksum;         // check the CRC64 at the end (rdbchecksum)
-    bool skip_expired;     // drop keys that have expired already (a primary); replicas keep them
+    bool checksum; // check the CRC64 at the end (rdbchecksum)
+    // Drop keys that have expired already (a primary; replicas keep them). Not those of an RDB with
+    // a repl-id.
+    bool skip_expired;
     bool sanitize;         // deep checks of every compact encoding (sanitize-dump-payload)
     uint32_t key_delay_us; // key-load-delay: pause after each key, by deadline; for tests
 };
