@@ -2,7 +2,8 @@
 #
 #   all            packages that are missing, then the programs
 #   demo           a trial over TLS: full sync and MIGRATE with a million-field hash
-#   test           build, tidy, unit, flow and interop tests (each also a target of its own)
+#   test           build, tidy, unit, flow, sim and interop tests (each also a target of its own)
+#   sim            worlds of whole nodes: SEEDS of each, with seeds per second
 #   asan, tsan     unit, flow and interop tests under sanitizers
 #   conformance    Redis's own suite: GROUP=dump|repl|tls|types, or FILES='unit/dump ...'; TLS=1
 #   bench          speed next to redis-server in the same run
@@ -40,11 +41,15 @@ LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o)
 SIM_SRC  := $(wildcard tests/sim/lib/*.c)
 SIM_OBJ  := $(SIM_SRC:%.c=$(OUT)/%.o)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(wildcard tests/unit/*.c))
+WORLD_SRC := $(wildcard tests/sim/world/*.c)
+WORLD_OBJ := $(WORLD_SRC:%.c=$(OUT)/%.o)
+WORLD_BIN := $(patsubst tests/sim/%.c,$(OUT)/tests/sim/%,$(wildcard tests/sim/*.c))
+SEEDS     ?= 200
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(OUT)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 FLOW_BIN := $(patsubst tests/flow/%.c,$(OUT)/tests/flow/%,$(wildcard tests/flow/test_*.c))
 
-.PHONY: all deps programs tests demo test unit flow interop tidy format asan tsan graph bench \
+.PHONY: all deps programs tests demo test unit flow interop sim tidy format asan tsan graph bench \
         fuzz fuzz-run conformance clean print-landcheck
 .SECONDARY:
 
@@ -57,7 +62,7 @@ all: deps
 deps:
 	@tools/deps.sh $(PACKAGES)
 programs: $(OUT)/wherry-server
-tests: programs $(UNIT_BIN) $(FLOW_BIN)
+tests: programs $(UNIT_BIN) $(FLOW_BIN) $(WORLD_BIN)
 
 # V=1 shows the commands in full.
 Q := $(if $(V),,@)
@@ -88,11 +93,19 @@ $(OUT)/tests/flow/%: $(OUT)/tests/flow/%.o $(OUT)/libsim.a $(OUT)/libwherry.a
 	$(call SAY,link $@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(OUT)/libsim.a $(OUT)/libwherry.a -lcriterion $(LIBS)
 
+$(OUT)/tests/sim/%: $(OUT)/tests/sim/%.o $(WORLD_OBJ) $(OUT)/libsim.a $(OUT)/libwherry.a
+	$(call SAY,link $@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(WORLD_OBJ) $(OUT)/libsim.a $(OUT)/libwherry.a $(LIBS)
+# Worlds of whole nodes under a seed: SEEDS of each program, the cases that once failed first.
+sim: deps
+	$(AGAIN) $(WORLD_BIN)
+	@for p in $(WORLD_BIN); do $$p --cases --seeds $(SEEDS) || exit 1; done
+
 # FILTER=word runs the programs and scripts whose names hold the word.
 RUN_TESTS = @python3 tools/test.py --build $(OUT) $(if $(FILTER),--filter '$(FILTER)')
 test: deps
 	$(AGAIN) tests
-	$(RUN_TESTS) tidy unit flow interop
+	$(RUN_TESTS) tidy unit flow sim interop
 unit: deps
 	$(AGAIN) $(UNIT_BIN)
 	$(RUN_TESTS) unit
@@ -104,7 +117,7 @@ interop: deps
 	$(RUN_TESTS) interop
 asan tsan: deps
 	$(AGAIN) MODE=$@ tests
-	@python3 tools/test.py --build $(BUILD)/$@ $(if $(FILTER),--filter '$(FILTER)') unit flow interop
+	@python3 tools/test.py --build $(BUILD)/$@ $(if $(FILTER),--filter '$(FILTER)') unit flow sim interop
 tidy: deps
 	$(AGAIN) $(OUT)/wherry-server
 	@python3 tools/tidy.py --build $(OUT)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the project's tests and sums them up: tools/test.py [options] STAGE...
 
-Stages: tidy, unit, flow, interop; what they run is built already (`make tests`). Every program runs
+Stages: tidy, unit, flow, sim, interop; what they run is built already (`make tests`). Every program runs
 even when an earlier one failed; the last line is `N passed, N failed`, the exit status 0 when
 nothing failed. A program that dies, hangs or runs no test counts as a failure.
 """
@@ -16,7 +16,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TIMEOUT_S = {"tidy": 300, "unit": 600, "flow": 600, "interop": 1800}
+TIMEOUT_S = {"tidy": 300, "unit": 600, "flow": 600, "sim": 600, "interop": 1800}
 SYNTHESIS = re.compile(r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
 PLAIN = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 
@@ -84,6 +84,10 @@ def programs(stage, args):
     if stage == "interop":
         argv = [sys.executable, "tests/interop/run.py", "--server", f"{args.build}/wherry-server"]
         return [("interop", argv + ([args.filter] if args.filter else []))]
+    if stage == "sim":  # worlds under a few seeds, and under those that once failed
+        names = sorted(n[:-2] for n in os.listdir(f"{ROOT}/tests/sim") if n.endswith(".c"))
+        return [(f"sim/{n}", [f"{args.build}/tests/sim/{n}", "--cases", "--seeds", "12"])
+                for n in names if args.filter in n]
     start = "test_" if stage == "flow" else ""
     names = sorted(n[:-2] for n in os.listdir(f"{ROOT}/tests/{stage}")
                    if n.startswith(start) and n.endswith(".c"))

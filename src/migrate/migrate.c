@@ -463,6 +463,12 @@ void migrate_cancel_all(struct migrator *g, const char *why)
     }
 }
 
+void migrator_visit(const struct migrator *g, void (*visit)(void *arg, const struct machine *m),
+                    void *arg)
+{
+    list_each(at, &g->flights) visit(arg, &list_entry(at, struct migrate, link)->machine);
+}
+
 void migrator_init(struct migrator *g, struct migrate_host *host)
 {
     *g = (struct migrator){.host = host};

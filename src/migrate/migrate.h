@@ -83,6 +83,11 @@ void migrate_cancel(struct migrate *m);
 // Gives all up, each with its `done` (a role change, a shutdown).
 void migrate_cancel_all(struct migrator *g, const char *why);
 
+struct machine;
+// Shows each machine that is in flight to `visit`, which must not start or end any.
+void migrator_visit(const struct migrator *g, void (*visit)(void *arg, const struct machine *m),
+                    void *arg);
+
 struct machine_type;
 extern const struct machine_type migrate_machine; // for the drawings
 

@@ -75,6 +75,12 @@ void migrate_role_changed(struct node *n)
     migrate_cancel_all(&n->migration->migrator, "this node has become a replica");
 }
 
+void migrate_visit(const struct node *n, void (*visit)(void *arg, const struct machine *m),
+                   void *arg)
+{
+    migrator_visit(&n->migration->migrator, visit, arg);
+}
+
 int migrate_cached_links(const struct node *n)
 {
     return n->migration->migrator.link_count;

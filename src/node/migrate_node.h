@@ -11,5 +11,9 @@ void migrate_command(struct ctx *c);
 int migrate_command_keys(int argc, struct str *const *argv, struct key_ref *out, int max);
 // The node becomes a replica: what is under way is given up, its keys stay.
 void migrate_role_changed(struct node *n);
+struct machine;
+// Shows the machine of each MIGRATE that is in flight.
+void migrate_visit(const struct node *n, void (*visit)(void *arg, const struct machine *m),
+                   void *arg);
 
 #endif

@@ -126,14 +126,14 @@ static uint64_t at_most(uint64_t len, uint64_t limit, uint64_t passed)
 static size_t due_bytes(struct flow *f)
 {
     size_t len = 0;
+    size_t fragment = f->wire.fragment_bytes > 0 ? f->wire.fragment_bytes : SIM_READ_BYTES;
+    if (f->wire.fragment_random) fragment = 1 + (size_t)rng_below(&f->sim->rng, fragment);
     list_each(at, &f->arrivals)
     {
         struct arrival *a = list_entry(at, struct arrival, link);
-        if (a->at_us > f->sim->now_us) break;
+        if (a->at_us > f->sim->now_us || len >= fragment) break;
         len += a->len;
     }
-    size_t fragment = f->wire.fragment_bytes > 0 ? f->wire.fragment_bytes : SIM_READ_BYTES;
-    if (f->wire.fragment_random) fragment = 1 + (size_t)rng_below(&f->sim->rng, fragment);
     if (len > fragment) len = fragment;
     len = (size_t)at_most(len, f->wire.stall_after_bytes, f->delivered);
     return (size_t)at_most(len, f->wire.cut_after_bytes, f->delivered);

@@ -28,9 +28,19 @@ void sim_set_wire(struct sim *sim, const struct sim_wire *wire)
 void sim_set_link(struct sim *sim, const char *from, const char *to, int port,
                   const struct sim_wire *wire)
 {
+    if (from == NULL) from = "";
+    if (to == NULL) to = "";
+    // The latest counts: one for the same ends takes the place of the former.
+    list_each_safe(at, &sim->rules)
+    {
+        struct sim_rule *old = list_entry(at, struct sim_rule, link);
+        if (old->port != port || strcmp(old->from, from) != 0 || strcmp(old->to, to) != 0) continue;
+        list_remove(&old->link);
+        mem_free(old);
+    }
     struct sim_rule *r = mem_new(struct sim_rule);
-    snprintf(r->from, sizeof(r->from), "%s", from != NULL ? from : "");
-    snprintf(r->to, sizeof(r->to), "%s", to != NULL ? to : "");
+    snprintf(r->from, sizeof(r->from), "%s", from);
+    snprintf(r->to, sizeof(r->to), "%s", to);
     r->port = port;
     r->wire = *wire;
     list_push_back(&sim->rules, &r->link);

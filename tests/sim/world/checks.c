@@ -1,0 +1,142 @@
+// What must always hold, seen from outside while no node is running.
+#include "loop/machine.h"
+#include "node/migrate_node.h"
+#include "node/repl_impl.h"
+#include "sim/lib/sim_net_impl.h"
+#include "sim/world/client.h"
+#include "value/dict.h"
+
+enum {
+    OWN_WORK_US = 30 * 1000 * 1000, // a state without a deadline is our own work: it ends, too
+    IN_FLIGHT_BYTES = 4 * 1024 * 1024,
+};
+
+// ---- machines -----------------------------------------------------------------------------------
+
+static bool may_last(const struct machine *m)
+{
+    // Handshakes of replicas are the client's to time; a primary gathers and a snapshot may be
+    // long.
+    const char *state = machine_state_name(m);
+    return strcmp(state, "handshake") == 0 || strcmp(state, "off") == 0;
+}
+
+static void check_machine(struct world *w, const struct member *owner, const struct machine *m)
+{
+    const struct machine_state *row = &m->type->states[m->state];
+    uint64_t now_us = sim_now_us(w->sim), in_state_us = now_us - m->entered_us;
+    uint64_t length = row->deadline != DEADLINE_NONE ? m->type->duration_us(m, row->deadline) : 0;
+    bool armed = deadline_armed(&m->deadline);
+    if (length > 0 && !armed && !(row->deadline == DEADLINE_SILENCE && m->paused))
+        world_fail(w, "%s: %s %s is in %s with no deadline running", owner->host, m->type->name,
+                   m->peer != NULL ? m->peer : "", row->name);
+    if (armed && m->deadline.at_us < now_us)
+        world_fail(w, "%s: %s in %s has outlived its deadline by %llu us", owner->host,
+                   m->type->name, row->name, (unsigned long long)(now_us - m->deadline.at_us));
+    if (armed && length > 0 && m->deadline.at_us > now_us + length)
+        world_fail(w, "%s: the deadline of %s in %s is too far off", owner->host, m->type->name,
+                   row->name);
+    bool total = row->deadline == DEADLINE_CONNECT || row->deadline == DEADLINE_BACKOFF;
+    if (total && length > 0 && in_state_us > length)
+        world_fail(w, "%s: %s is in %s since %llu us", owner->host, m->type->name, row->name,
+                   (unsigned long long)in_state_us);
+    if (row->deadline == DEADLINE_NONE && in_state_us > OWN_WORK_US && !may_last(m))
+        world_fail(w, "%s: %s does not leave %s", owner->host, m->type->name, row->name);
+}
+
+struct visit {
+    struct world *w;
+    const struct member *m;
+};
+
+static void visit_machine(void *arg, const struct machine *machine)
+{
+    struct visit *v = arg;
+    check_machine(v->w, v->m, machine);
+}
+
+static void check_queues(struct world *w, const struct member *m)
+{
+    list_each(at, &m->at->conns)
+    {
+        const struct sim_conn *c = list_entry(at, struct sim_conn, link);
+        if (c->out.len > IN_FLIGHT_BYTES)
+            world_fail(w, "%s: %zu bytes are queued for %s", m->host, c->out.len, c->peer);
+    }
+}
+
+void world_check_machines(struct world *w)
+{
+    for (int i = 0; i < w->member_count; i++) {
+        struct member *m = &w->members[i];
+        if (m->node == NULL) continue;
+        struct replication *r = m->node->repl;
+        if (r->replica.following) check_machine(w, m, &r->replica.machine);
+        list_each(at, &r->primary.links)
+            check_machine(w, m, &list_entry(at, struct replica_link, link)->machine);
+        struct visit v = {w, m};
+        migrate_visit(m->node, visit_machine, &v);
+        check_queues(w, m);
+    }
+}
+
+// ---- data ---------------------------------------------------------------------------------------
+
+static bool comparable(const struct member *m)
+{
+    return member_ready(m) && !m->node->async_loading;
+}
+
+void world_check_offsets(struct world *w)
+{
+    uint64_t digests[WORLD_MEMBERS_MAX];
+    bool known[WORLD_MEMBERS_MAX] = {false};
+    for (int i = 0; i < w->member_count; i++) {
+        struct member *a = &w->members[i];
+        if (!comparable(a) || !repl_is_replica(a->node) || !repl_link_up(a->node)) continue;
+        for (int j = 0; j < w->member_count; j++) {
+            struct member *b = &w->members[j];
+            const char *host = a->node->config.replicaof_host;
+            bool reads = j != i && comparable(b) && host != NULL && strcmp(host, b->host) == 0 &&
+                         (!repl_is_replica(b->node) || repl_link_up(b->node));
+            if (!reads || strcmp(repl_id(a->node), repl_id(b->node)) != 0) continue;
+            if (repl_offset(a->node) > repl_offset(b->node))
+                world_fail(w, "%s is ahead of %s, which it follows", a->host, b->host);
+            if (repl_offset(a->node) != repl_offset(b->node)) continue;
+            if (!known[i]) digests[i] = node_digest(a->node);
+            if (!known[j]) digests[j] = node_digest(b->node);
+            known[i] = known[j] = true;
+            if (digests[i] == digests[j]) continue;
+            world_note_difference(w, a, b);
+            world_fail(w, "%s and %s differ at offset %lld", a->host, b->host,
+                       (long long)repl_offset(a->node));
+        }
+    }
+}
+
+void world_check_quiet(struct world *w)
+{
+    for (int i = 0; i < w->member_count; i++) {
+        struct member *m = &w->members[i];
+        if (m->node == NULL) continue;
+        struct node *n = m->node;
+        list_each(at, &n->clients)
+        {
+            struct client *c = list_entry(at, struct client, link);
+            uint32_t stuck = c->flags & (CLIENT_PARKED | CLIENT_SUSPENDED | CLIENT_BLOCKED);
+            if (stuck != 0)
+                world_fail(w, "%s: a client of %s still waits (flags %x, last %s)", m->host,
+                           client_class_name(c), stuck, c->last_name ? c->last_name : "none");
+        }
+        if (store_held(&n->store, -1)) world_fail(w, "%s: a hold has not ended", m->host);
+        if (n->store.snapshot == NULL && dict_count(n->store.held) > 0)
+            world_fail(w, "%s: %zu records of holds are left", m->host, dict_count(n->store.held));
+        if (!list_empty(&n->store.ready)) world_fail(w, "%s: a waiter was not told", m->host);
+    }
+    list_each(at, &w->clients)
+    {
+        struct client_link *c = list_entry(at, struct client_link, link);
+        if (!list_empty(&c->asked))
+            world_fail(w, "client %s of %s waits for an answer", sim_host(c->at), c->to->host);
+    }
+}
