@@ -249,7 +249,7 @@ static void xack(struct ctx *c)
 }
 
 const struct command commands_stream_groups[] = {
-    {"xgroup", NULL, -2, 0, .acl = "@stream", .children = xgroup_children},
+    {"xgroup", NULL, -2, 0, .children = xgroup_children},
     {"xack", xack, -4, CMD_WRITE | CMD_FAST, .keys = {{1, 1, 1, KEY_READ_WRITE}}, .acl = "@stream"},
     {0},
 };

@@ -307,6 +307,6 @@ static const struct command xinfo_children[] = {
 };
 
 const struct command commands_stream_info[] = {
-    {"xinfo", NULL, -2, 0, .acl = "@stream", .children = xinfo_children},
+    {"xinfo", NULL, -2, 0, .children = xinfo_children},
     {0},
 };

@@ -33,8 +33,6 @@ static bool parse_block(struct ctx *c, int index, int64_t *timeout_ms)
         why = "timeout is not an integer or out of range";
     else if (*timeout_ms < 0)
         why = "timeout is negative";
-    else if (*timeout_ms > INT64_MAX - ctx_now_ms(c))
-        why = "timeout is out of range";
     if (why != NULL) reply_error(c->reply, why);
     if (*timeout_ms > LONGEST_WAIT_MS) *timeout_ms = LONGEST_WAIT_MS;
     return why == NULL;
@@ -358,7 +356,7 @@ static int stream_keys(int argc, struct str *const *argv, struct key_ref *out, i
                        enum key_access access)
 {
     int at = find_streams(argc, argv), words = argc - at - 1;
-    if (at == 0 || words == 0 || words % 2 != 0) return -1;
+    if (at == 0 || words < 2) return -1;
     for (int i = 0; i < words / 2 && i < max; i++)
         out[i] = (struct key_ref){at + 1 + i, access, 0};
     return words / 2;

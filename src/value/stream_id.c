@@ -1,7 +1,6 @@
 #include "value/stream_id.h"
 
-#include "base/text.h"
-
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -29,6 +28,25 @@ bool stream_id_decrement(struct stream_id *id)
     return true;
 }
 
+// A number as strtoull takes it, signs of negative ones apart: spaces, a plus and zeros may lead.
+static bool parse_number(struct bytes text, uint64_t *out)
+{
+    uint64_t number = 0;
+    size_t i = 0;
+    while (i < text.len && isspace((unsigned char)text.data[i]))
+        i++;
+    if (i < text.len && text.data[i] == '+') i++;
+    if (i == text.len) return false;
+    for (; i < text.len; i++) {
+        unsigned digit = (unsigned char)text.data[i] - (unsigned)'0';
+        if (digit > 9 || __builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, digit, &number))
+            return false;
+    }
+    *out = number;
+    return true;
+}
+
 // Splits at the first '-'. False when there is none; then *ms is all of it.
 static bool split(struct bytes text, struct bytes *ms, struct bytes *seq)
 {
@@ -46,8 +64,8 @@ bool stream_id_parse(struct bytes text, uint64_t missing_seq, struct stream_id *
 {
     struct bytes ms, seq;
     struct stream_id id = {0, missing_seq};
-    if (split(text, &ms, &seq) && !text_to_u64(seq, &id.seq)) return false;
-    if (!text_to_u64(ms, &id.ms)) return false;
+    if (split(text, &ms, &seq) && !parse_number(seq, &id.seq)) return false;
+    if (!parse_number(ms, &id.ms)) return false;
     *out = id;
     return true;
 }
@@ -59,7 +77,7 @@ bool stream_id_parse_new(struct bytes text, struct stream_id *out, bool *auto_se
     if (!split(text, &ms, &seq) || !bytes_equal(seq, BYTES("*")))
         return stream_id_parse(text, 0, out);
     struct stream_id id = {0, 0};
-    if (!text_to_u64(ms, &id.ms)) return false;
+    if (!parse_number(ms, &id.ms)) return false;
     *out = id;
     *auto_seq = true;
     return true;

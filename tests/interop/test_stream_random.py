@@ -305,15 +305,15 @@ def readable(c):
 
 
 def groups(client, key):
-    """What a stream and its groups are, as far as it is replicated: not consumers that have
-    nothing, nor counters that XCLAIM does not carry."""
+    """What a stream and its groups are, as far as Redis replicates it: not consumers that have
+    nothing, nor what XCLAIM does not carry, nor that entries were read again."""
     info = client("XINFO", "STREAM", key, "FULL", "COUNT", 0)
     if isinstance(info, Error):
         return info
     info = dict(zip(info[::2], info[1::2]))
     of_groups = [dict(zip(g[::2], g[1::2])) for g in info.pop(b"groups")]
-    wanted = b"name", b"last-delivered-id", b"pel-count", b"pending"
-    return info, [[g[w] for w in wanted] for g in of_groups]
+    return info, [(g[b"name"], g[b"last-delivered-id"], [p[:2] for p in g[b"pending"]])
+                  for g in of_groups]
 
 
 def same_groups(t, primary, replica, what):
