@@ -187,6 +187,9 @@ static bool save_start(struct persist *p, enum save_kind kind, struct error *err
                                         .aux = aux};
     options.aux_count = persist_aux(n, aux);
     if (p->save != NULL) return error_set(error, ERROR_LIMIT, "a save is under way already");
+    // The delay is for tests of what goes on meanwhile; nothing does at the end.
+    int64_t delay_us = kind == SAVE_EXIT ? 0 : n->config.rdb_key_save_delay_us;
+    snapshot_set_key_delay(&n->store, delay_us > 0 ? (uint32_t)delay_us : 0);
     p->save = save_file_start(&n->store, &options, on_saved, p, error);
     if (p->save == NULL) return false;
     p->kind = kind;
@@ -434,8 +437,6 @@ static bool save_point_due(struct persist *p)
 void persist_cron(struct node *n)
 {
     struct persist *p = n->persist;
-    int64_t delay_us = n->config.rdb_key_save_delay_us;
-    snapshot_set_key_delay(&n->store, delay_us > 0 ? (uint32_t)delay_us : 0);
     if (p->aside_ready) reload_adopt(p);
     if (n->loading || n->stopping || persist_busy(n)) return;
     if (p->reload_waits) {
