@@ -404,6 +404,11 @@ static void start_loaded(void *owner, bool missing, const struct error *error,
 
 static const struct load_file_events start_events = {.began = start_began, .done = start_loaded};
 
+static void start_expired(void *owner, int db, struct bytes key)
+{
+    repl_restore_expired(owner, db, key);
+}
+
 bool persist_load_at_start(struct node *n, struct error *error)
 {
     (void)error;
@@ -411,6 +416,8 @@ bool persist_load_at_start(struct node *n, struct error *error)
     struct loader_options options = persist_loader_options(n);
     // A replica is told by its primary what has expired.
     options.skip_expired = n->config.replicaof_host == NULL;
+    options.expired = start_expired;
+    options.expired_owner = n;
     char *path = persist_path(n->config.dir, n->config.dbfilename);
     n->loading = true;
     n->loading_started_us = p->load_began_us = loop_now_us(n->loop);

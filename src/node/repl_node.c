@@ -410,11 +410,24 @@ int repl_snapshot_aux(struct node *n, struct snapshot_aux aux[REPL_SNAPSHOT_AUX]
     return REPL_SNAPSHOT_AUX;
 }
 
+void repl_restore_expired(struct node *n, int db, struct bytes key)
+{
+    struct replication *r = n->repl;
+    struct bytes words[2] = {BYTES("DEL"), key};
+    if (r->is_replica) return;
+    repl_stream_activate(&r->stream);
+    repl_stream_command(&r->stream, db, 2, words);
+}
+
 void repl_restore(struct node *n, const struct loader_stats *loaded)
 {
     struct replication *r = n->repl;
     struct repl_stream *s = &r->stream;
-    if (strlen(loaded->repl_id) != REPL_ID_BYTES || loaded->repl_offset < 0) return;
+    if (strlen(loaded->repl_id) != REPL_ID_BYTES || loaded->repl_offset < 0) {
+        repl_stream_rebase(s, -s->offset);
+        repl_stream_deactivate(s);
+        return;
+    }
     if (r->is_replica) {
         repl_stream_reset(s, loaded->repl_id, loaded->repl_offset);
         r->replica.cached = true;
@@ -422,8 +435,13 @@ void repl_restore(struct node *n, const struct loader_stats *loaded)
         return;
     }
     // A primary goes on under a new id: whatever it did after the RDB was written is gone.
-    repl_stream_reset(s, loaded->repl_id, loaded->repl_offset);
+    // What expired since then follows what it did until then.
+    repl_stream_activate(s);
+    repl_stream_rebase(s, loaded->repl_offset);
+    memcpy(s->id, loaded->repl_id, sizeof(s->id));
     repl_stream_shift_id(s);
+    s->second_offset = loaded->repl_offset + 1;
+    s->selected_db = -1;
     r->primary.alone_since_us = loop_now_us(n->loop);
 }
 

@@ -74,6 +74,8 @@ void repl_applied(struct node *n, struct client *c, uint64_t wire_bytes);
 enum { REPL_SNAPSHOT_AUX = 3 };
 int repl_snapshot_aux(struct node *n, struct snapshot_aux aux[REPL_SNAPSHOT_AUX]);
 // The dataset was loaded at start: takes over the history that it carries.
+// Before that, for each key that had expired meanwhile: replicas that go on need its DEL.
+void repl_restore_expired(struct node *n, int db, struct bytes key);
 void repl_restore(struct node *n, const struct loader_stats *loaded);
 // A snapshot that was not ours has ended: replicas may be waiting for theirs.
 void repl_snapshot_free(struct node *n);

@@ -198,7 +198,10 @@ static void ended(struct machine *m)
 {
     struct replica_link *l = link_of(m);
     struct primary *p = l->primary;
-    repl_reader_close(&l->reader);
+    if (repl_reader_is_open(&l->reader)) {
+        repl_reader_close(&l->reader);
+        if (repl_stream_trim(p->stream)) job_start(p->loop, &p->trim);
+    }
     task_cancel(&l->over);
     task_cancel(&l->wake);
     if (!list_empty(&l->link)) {
@@ -352,7 +355,7 @@ void primary_beat_now(struct primary *p)
         if (state == LINK_WAIT || state == LINK_PREPARE) link_write(l, BYTES("\n"));
     }
     age_backlog(p, &s);
-    repl_stream_trim(p->stream);
+    if (repl_stream_trim(p->stream)) job_start(p->loop, &p->trim);
     primary_try_sync(p);
 }
 
@@ -364,6 +367,15 @@ static void on_beat(struct deadline *d)
 }
 
 // ---- life -------------------------------------------------------------------------------------
+
+static enum job_state trim_step(struct job *job, struct budget *budget)
+{
+    struct primary *p = list_entry(job, struct primary, trim);
+    do {
+        if (!repl_stream_trim(p->stream)) return JOB_IDLE;
+    } while (budget_left(budget, REPL_TRIM_CHUNKS * 8));
+    return JOB_MORE;
+}
 
 static void on_gather(struct deadline *d)
 {
@@ -379,6 +391,7 @@ void primary_init(struct primary *p, struct loop *loop, struct log *log, struct 
     p->gather.fire = on_gather;
     p->beat.fire = on_beat;
     p->push.run = run_push;
+    job_init(&p->trim, "backlog", trim_step);
     p->alone_since_us = p->pinged_us = loop_now_us(loop);
     loop_before_wait(loop, &p->push);
     deadline_arm(loop, &p->beat, loop_now_us(loop) + 1000000);
@@ -389,6 +402,7 @@ void primary_free(struct primary *p)
     deadline_cancel(p->loop, &p->gather);
     deadline_cancel(p->loop, &p->beat);
     before_wait_remove(&p->push);
+    job_stop(p->loop, &p->trim);
     primary_sync_free(p);
 }
 

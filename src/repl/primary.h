@@ -56,6 +56,7 @@ struct primary {
     struct list files;       // of struct file_sync (primary_sync.c)
     struct deadline gather;  // when the waiting ones have waited long enough
     struct deadline beat;    // once a second: keepalives, pings, the backlog's time to live
+    struct job trim;         // gives back what a slow reader had pinned
     struct before_wait push; // sends what the stream has gained
     uint64_t pinged_us;
     uint64_t alone_since_us; // since when there has been no replica

@@ -93,6 +93,15 @@ void repl_stream_reset(struct repl_stream *s, const char *id, int64_t offset)
     s->selected_db = -1;
 }
 
+void repl_stream_rebase(struct repl_stream *s, int64_t base)
+{
+    assert(list_empty(&s->readers));
+    s->offset += base;
+    s->received += base;
+    s->first += base;
+    list_each(at, &s->blocks) block_of(at)->first += base;
+}
+
 void repl_stream_activate(struct repl_stream *s)
 {
     if (s->active) return;
@@ -227,17 +236,17 @@ static int64_t pinned_from(const struct repl_stream *s)
     return lowest;
 }
 
-void repl_stream_trim(struct repl_stream *s)
+bool repl_stream_trim(struct repl_stream *s)
 {
     int64_t held = s->offset + 1 - s->first;
-    if (!s->active || held <= s->limit) return;
+    if (!s->active || held <= s->limit) return false;
     int64_t pinned = pinned_from(s);
     for (int freed = 0; freed < REPL_TRIM_CHUNKS && !list_empty(&s->blocks); freed++) {
         struct repl_block *b = block_of(s->blocks.next);
         int64_t end = b->first + b->chunk->len; // number of the byte behind it
         // Whole chunks only, never below the limit, never what a reader needs, and never the one
         // that is being filled.
-        if (end > pinned || end > s->offset || s->offset + 1 - end < s->limit) return;
+        if (end > pinned || end > s->offset || s->offset + 1 - end < s->limit) return false;
         // A reader that has just read its last byte may stand on it still.
         list_each(at, &s->readers)
         {
@@ -247,6 +256,7 @@ void repl_stream_trim(struct repl_stream *s)
         s->first = end;
         block_free(s, b);
     }
+    return true;
 }
 
 // ---- reading ----------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ void repl_stream_shift_id(struct repl_stream *s);
 void repl_stream_follow_id(struct repl_stream *s, const char *id);
 // Another history: drops everything, begins after `offset` with an empty active backlog.
 void repl_stream_reset(struct repl_stream *s, const char *id, int64_t offset);
+// Renumbers what is held: all that was written so far follows `base` bytes more. No readers.
+void repl_stream_rebase(struct repl_stream *s, int64_t base);
 // Keeps a backlog from here on; fine when it does already.
 void repl_stream_activate(struct repl_stream *s);
 void repl_stream_deactivate(struct repl_stream *s); // drops it; no readers are left
@@ -68,7 +70,8 @@ void repl_stream_command(struct repl_stream *s, int db, int argc, const struct b
 void repl_stream_receive(struct repl_stream *s, struct bytes data);
 void repl_stream_commit(struct repl_stream *s, int64_t offset);
 void repl_stream_drop_received(struct repl_stream *s); // what was not committed never was
-void repl_stream_trim(struct repl_stream *s);          // at most REPL_TRIM_CHUNKS chunks
+// Gives back what nobody needs: at most REPL_TRIM_CHUNKS chunks. True: there is more.
+bool repl_stream_trim(struct repl_stream *s);
 
 // ---- reading ----------------------------------------------------------------------------------
 // May a request to go on with byte number `next` of history `id` be served?

@@ -98,6 +98,8 @@ static bool on_entry(void *owner, struct rdb_entry *in, struct error *error)
     bool skip = l->options.skip_expired && l->stats.repl_id[0] == '\0';
     if (skip && in->expire_ms >= 0 && in->expire_ms < l->now_ms) {
         l->stats.keys_expired++;
+        if (l->options.expired != NULL)
+            l->options.expired(l->options.expired_owner, in->db, in->key);
         store_free_value(s, &in->value);
         return true;
     }

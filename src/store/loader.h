@@ -23,6 +23,9 @@ struct loader_options {
     // a repl-id.
     bool skip_expired;
     bool sanitize;         // deep checks of every compact encoding (sanitize-dump-payload)
+    // Optional: told of each key that skip_expired drops (a primary owes its replicas a DEL).
+    void (*expired)(void *owner, int db, struct bytes key);
+    void *expired_owner;
     uint32_t key_delay_us; // key-load-delay: pause after each key, by deadline; for tests
 };
 
