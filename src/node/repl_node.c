@@ -1,5 +1,6 @@
 // Replication in the node: its role, what is fed to the stream, and what the two machines of
 // src/repl ask of their host.
+#include "node/migrate_node.h"
 #include "node/repl_impl.h"
 
 #include "base/mem.h"
@@ -330,6 +331,7 @@ void repl_follow(struct node *n, const char *host, int port)
         blocking_abort_all(n, "-UNBLOCKED force unblock from blocking operation, instance state "
                               "changed (master -> replica?)");
         repl_waits_abort(r);
+        migrate_role_changed(n);
     }
     set_primary(&n->config, host, port);
     r->link_down_us = loop_now_us(n->loop);
