@@ -354,6 +354,8 @@ static void propagate_small(struct ctx *c, const struct restore *r)
         int len = snprintf(ttl, sizeof(ttl), "%lld", (long long)r->expire_ms);
         argv[2] = bytes_of(ttl, (size_t)len);
         argv[argc++] = BYTES("ABSTTL");
+        for (int i = 4; i < c->argc; i++) // as it was written, where it was
+            if (ctx_is(c, i, "absttl")) argv[argc - 1] = ctx_arg(c, i);
     }
     if (r->replace) argv[argc++] = BYTES("REPLACE");
     ctx_propagate_as(c, argc, argv);
