@@ -8,6 +8,7 @@
 #include "node/persist.h"
 #include "repl/primary.h"
 #include "repl/replica.h"
+#include "value/dict.h"
 
 enum failover_state { FAILOVER_NONE, FAILOVER_WAIT, FAILOVER_HANDOVER };
 
@@ -37,6 +38,9 @@ struct replication {
     struct list waits;  // of struct repl_wait
     struct task getack; // asks for offsets once, however many ask for that in one turn
     struct failover failover;
+    struct dict *own; // names (db_key) of keys written here while a replica, or NULL
+    struct deadline own_tick;
+    uint64_t own_cursor;
     int64_t leaving_offset; // what replicas are to have before a shutdown; -1: none is waiting
     uint64_t link_down_us;  // when it went down; 0: up, or never up
 };
@@ -53,6 +57,10 @@ void repl_waits_init(struct replication *r);
 void repl_waits_check(struct replication *r);
 void repl_waits_abort(struct replication *r); // the node becomes a replica
 void repl_ask_acks(struct replication *r);    // soon
+
+// repl_own.c
+void repl_own_init(struct replication *r);
+void repl_own_forget(struct replication *r); // new data, or a primary again
 
 // repl_failover.c
 void repl_failover_init(struct replication *r);

@@ -222,6 +222,7 @@ void repl_init(struct node *n)
     repl_stream_init(&r->stream, &n->rng, n->config.repl_backlog_size);
     primary_init(&r->primary, n->loop, &n->log, &r->stream, &primary_host, r);
     replica_init(&r->replica, n->loop, &n->log, n->network, &r->stream, &replica_host, r);
+    repl_own_init(r);
     repl_failover_init(r);
 }
 
@@ -231,6 +232,7 @@ void repl_free(struct node *n)
     replica_free(&r->replica);
     primary_free(&r->primary);
     repl_failover_free(r);
+    repl_own_forget(r);
     task_cancel(&r->getack);
     list_remove(&r->holds.link);
     repl_stream_free(&r->stream);
@@ -345,6 +347,7 @@ void repl_promote(struct node *n)
     replica_stop(&r->replica);
     r->replica.cached = false;
     r->is_replica = false;
+    repl_own_forget(r); // a primary expires everything
     set_primary(&n->config, NULL, 0);
     // Our replicas have to hear of the new id; with it they come back for a partial resync.
     primary_disconnect_all(&r->primary);

@@ -38,7 +38,9 @@ const char *repl_id(const struct node *n); // master_replid: 40 characters
 bool repl_is_replica(const struct node *n);
 // Follows a primary; config.replicaof_* are set. Data and history stay until a sync says otherwise.
 void repl_follow(struct node *n, const char *host, int port);
-void repl_promote(struct node *n);       // REPLICAOF NO ONE; fine on a primary
+void repl_promote(struct node *n); // REPLICAOF NO ONE; fine on a primary
+// A client, not the primary, has changed a key of this replica (replica-read-only no).
+void repl_own_changed(struct node *n, int db, struct bytes key);
 bool repl_link_up(const struct node *n); // on a replica: the stream flows. A primary: false
 // Milliseconds since the link to the primary went down; 0 while up, -1 when it has never been up.
 int64_t repl_link_down_ms(const struct node *n);

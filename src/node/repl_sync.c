@@ -58,6 +58,7 @@ static void put_in_service(struct replication *r)
         node_db_changing(n, i, &r->aside->dbs[i]);
     store_adopt(&n->store, r->aside);
     r->aside = NULL;
+    repl_own_forget(r);
     end_loading(n);
     n->dirty++;
     node_db_changed(n, -1);

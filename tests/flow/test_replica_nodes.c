@@ -385,3 +385,39 @@ Test(replica_nodes, swapdb_of_another_history_refuses_and_keeps)
     run(1, "GET old", "$1\r\n1\r\n");
     cr_assert(!m[1].node->loading);
 }
+
+Test(replica_nodes, a_writable_replica_expires_what_was_written_to_it_and_nothing_else)
+{
+    follow(1, 0);
+    follow(2, 0);
+    settle();
+    m[1].node->config.replica_read_only = false;
+    m[0].node->active_expire = false;
+    run(0, "SET theirs 1 PX 1500", "+OK\r\n");
+    run(1, "SET ours 1 PX 1500", "+OK\r\n");
+    run(1, "SET stays 1", "+OK\r\n");
+    sim_run_for(sim, 1000000);
+    run(1, "DBSIZE", ":3\r\n");
+    sim_run_for(sim, 1000000);
+    run(1, "DBSIZE", ":2\r\n");
+    run(1, "EXISTS theirs ours stays", ":1\r\n");
+    run(1, "INCR theirs", ":1\r\n");
+    run(1, "TTL theirs", ":-1\r\n");
+}
+
+Test(replica_nodes, what_expired_while_a_primary_was_down_is_told_to_its_replicas)
+{
+    chain_of_three();
+    m[0].node->active_expire = false;
+    run(0, "SET short 1 PX 50", "+OK\r\n");
+    settle();
+    run(0, "SAVE", "+OK\r\n");
+    int64_t offset = repl_offset(m[0].node);
+    stop(0);
+    sim_run_for(sim, 200000);
+    start(0, NULL);
+    cr_assert_gt(repl_offset(m[0].node), offset);
+    settle();
+    run(2, "DBSIZE", ":1\r\n");
+    cr_assert_eq(m[0].node->stats.sync_full, 0u, "%s", trace_text(&trace));
+}
