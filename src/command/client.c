@@ -1,5 +1,6 @@
 // CLIENT: who is connected, and what is done with them.
 #include "base/text.h"
+#include "command/client_tracking.h"
 #include "command/help.h"
 #include "command/table.h"
 #include "node/client_list.h"
@@ -300,13 +301,6 @@ static void client_unpause(struct ctx *c)
     reply_ok(c->reply);
 }
 
-// ---- client side caching ------------------------------------------------------------------------
-
-static void client_no_tracking(struct ctx *c)
-{
-    reply_errorf(c->reply, "CLIENT %.32s is not supported by wherry", c->argv[1]->data);
-}
-
 static void client_help(struct ctx *c)
 {
     static const char *const lines[] = {
@@ -344,6 +338,15 @@ static void client_help(struct ctx *c)
         "    Name this connection.",
         "UNBLOCK <clientid> [TIMEOUT|ERROR]",
         "    Let a blocked client go on.",
+        "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+        "         [OPTIN] [OPTOUT] [NOLOOP]",
+        "    Be told when keys change that this connection has read.",
+        "CACHING (YES|NO)",
+        "    Whether the next command counts, with OPTIN and OPTOUT.",
+        "TRACKINGINFO",
+        "    How TRACKING is set.",
+        "GETREDIR",
+        "    Who is told instead of this connection.",
         "NO-EVICT (ON|OFF)",
         "    Protect this connection from eviction.",
         NULL,
@@ -368,10 +371,10 @@ static const struct command client_children[] = {
     {"reply", client_reply_mode, 3, ANY, .acl = "@connection"},
     {"unblock", client_unblock, -3, ADMIN, .acl = "@connection"},
     {"no-evict", client_no_evict, 3, ADMIN, .acl = "@connection"},
-    {"tracking", client_no_tracking, -3, ANY, .acl = "@connection"},
-    {"caching", client_no_tracking, 3, ANY, .acl = "@connection"},
-    {"getredir", client_no_tracking, 2, ANY, .acl = "@connection"},
-    {"trackinginfo", client_no_tracking, 2, ANY, .acl = "@connection"},
+    {"tracking", client_tracking, -3, ANY, .acl = "@connection"},
+    {"caching", client_caching, 3, ANY, .acl = "@connection"},
+    {"getredir", client_getredir, 2, ANY, .acl = "@connection"},
+    {"trackinginfo", client_trackinginfo, 2, ANY, .acl = "@connection"},
     {"help", client_help, 2, CMD_LOADING | CMD_STALE, .acl = "@connection"},
     {0},
 };

@@ -3,6 +3,7 @@
 #include "command/table.h"
 #include "node/ctx_impl.h"
 #include "node/monitor.h"
+#include "node/tracking.h"
 
 #include <openssl/crypto.h>
 
@@ -170,6 +171,7 @@ static void reset(struct ctx *c)
     multi_discard(client);
     pubsub_client_gone(client);
     monitor_remove(client);
+    tracking_disable(client);
     client->flags &=
         ~(uint32_t)(CLIENT_PUBSUB | CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP | CLIENT_REPLY_SKIP_NEXT |
                     CLIENT_READONLY | CLIENT_ASKING | CLIENT_NO_EVICT);

@@ -5,6 +5,7 @@
 // during a dispatch and is sent before the loop waits.
 #include "base/mem.h"
 #include "node/ctx_impl.h"
+#include "node/tracking.h"
 
 #include <stdio.h>
 
@@ -305,11 +306,9 @@ void client_set_muted(struct client *c)
 struct reply client_push(struct client *c)
 {
     const struct ctx *running = c->node->current;
-    struct chain *out =
-        running != NULL && running->client == c && !list_empty(&c->link) ? &c->pushes : &c->output;
-    bool muted = c->conn == NULL || (c->flags & CLIENT_CLOSING) ||
-                 ((c->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) && c->reply.resp < 3);
-    return reply_to(muted ? NULL : out, c->reply.resp);
+    struct chain *out = running != NULL && running->client == c ? &c->pushes : &c->output;
+    bool gone = c->conn == NULL || (c->flags & CLIENT_CLOSING);
+    return reply_to(gone ? NULL : out, c->reply.resp);
 }
 
 static void send_output(struct client *c)
@@ -333,6 +332,7 @@ void client_touch_output(struct client *c)
 void client_flush_hook(struct before_wait *hook)
 {
     struct node *n = list_entry(hook, struct node, flush_hook);
+    tracking_broadcast(n);
     list_each_safe(at, &n->to_flush)
     {
         struct client *c = list_entry(at, struct client, flush_link);
@@ -431,6 +431,7 @@ void client_free(struct client *c)
     blocking_client_gone(c);
     multi_discard(c);
     pubsub_client_gone(c);
+    tracking_disable(c);
     task_cancel(&c->process);
     list_remove(&c->waiter.link);
     list_remove(&c->flush_link);

@@ -104,7 +104,7 @@ void client_close_after_reply(struct client *c);
 struct client *client_find(struct node *n, uint64_t id);
 // A writer for what reaches the client outside of its replies: messages, invalidations. While the
 // client's own call is running they wait for its end, so that they don't land inside of a reply.
-// Then call client_touch_output. `muted` (CLIENT REPLY OFF or SKIP) writers drop everything.
+// CLIENT REPLY OFF is not about them. Then call client_touch_output.
 struct reply client_push(struct client *c);
 // Points the reply writer at the output or, by CLIENT REPLY OFF and SKIP, nowhere.
 void client_set_muted(struct client *c);

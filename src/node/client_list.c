@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "node/ctx_impl.h"
+#include "node/tracking.h"
 
 #include <stdio.h>
 
@@ -46,8 +47,13 @@ static void flag_letters(const struct client *c, char out[16])
         out[len++] = 'O';
     else if (c->flags & CLIENT_REPLICA)
         out[len++] = 'S';
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (c->flags & rows[i].flag) out[len++] = rows[i].letter;
+        if (c->tracking == NULL || rows[i].letter != 'b') continue;
+        out[len++] = 't';
+        if (c->tracking->flags & TRACKING_BROKEN_REDIR) out[len++] = 'R';
+        if (c->tracking->flags & TRACKING_BCAST) out[len++] = 'B';
+    }
     if (len == 0) out[len++] = 'N';
     out[len] = '\0';
 }
@@ -92,7 +98,10 @@ size_t client_output_bytes(const struct client *c)
 
 size_t client_memory_bytes(const struct client *c)
 {
-    return mem_size(c) + (c->name != NULL ? mem_size(c->name) : 0) + c->input.cap +
+    size_t tracked = 0;
+    for (int i = 0; c->tracking != NULL && i < c->tracking->prefix_count; i++)
+        tracked += mem_size(c->tracking->prefixes[i]);
+    return tracked + mem_size(c) + (c->name != NULL ? mem_size(c->name) : 0) + c->input.cap +
            request_parser_memory(&c->parser) + argument_bytes(c) + queue_bytes(c) +
            client_output_bytes(c) + pubsub_client_bytes(c) + c->watch_bytes;
 }
@@ -122,9 +131,10 @@ void client_line(struct client *c, struct buf *out)
                (omem + OUTPUT_BLOCK_BYTES - 1) / OUTPUT_BLOCK_BYTES, omem, client_memory_bytes(c));
     bool reads = c->conn != NULL && !c->conn->paused;
     bool writes = c->conn != NULL && conn_queued(c->conn) > 0;
-    buf_printf(out, " events=%s%s cmd=%s user=%s redir=-1 resp=%d", reads ? "r" : "",
+    buf_printf(out, " events=%s%s cmd=%s user=%s redir=%lld resp=%d", reads ? "r" : "",
                writes ? "w" : "", c->last_name != NULL ? c->last_name : "NULL",
-               c->flags & CLIENT_PRIMARY ? "(superuser)" : "default", c->reply.resp);
+               c->flags & CLIENT_PRIMARY ? "(superuser)" : "default",
+               c->tracking != NULL ? (long long)c->tracking->redirect : -1LL, c->reply.resp);
 }
 
 // ---- which of them ------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ struct config {
     char *requirepass; // "": none
     int64_t slowlog_log_slower_than_us, slowlog_max_len;
     int64_t latency_monitor_threshold_ms;
+    int64_t tracking_table_max_keys; // 0: no limit
     bool latency_tracking;
     struct {
         int count;

@@ -6,6 +6,7 @@
 #include "node/latency.h"
 #include "node/monitor.h"
 #include "node/notify.h"
+#include "node/tracking.h"
 #include "value/dict.h"
 
 #include <ctype.h>
@@ -373,8 +374,6 @@ void dispatch_call(struct client *c, struct command_slot *slot, struct request *
     if (outermost) {
         n->current = &ctx;
         n->call_unix_ms = loop_unix_ms(n->loop);
-        c->last_command = slot->command;
-        c->last_name = slot->name;
     }
     uint64_t began_us = loop_clock_us(n->loop);
     c->errors_counted = c->reply.errors;
@@ -386,6 +385,11 @@ void dispatch_call(struct client *c, struct command_slot *slot, struct request *
     if (ctx.dirty > 0 && ctx.propagate == PROPAGATE_ARGV && !(c->flags & CLIENT_PRIMARY))
         propagate_request(n, ctx.db, r);
     account(&ctx, slot, took_us);
+    if (c->tracking != NULL) {
+        if (slot->command->flags & CMD_READONLY)
+            tracking_remember(c, slot->command, ctx.argc, ctx.argv);
+        tracking_ran(c, slot->name);
+    }
     if (!outermost) return;
     propagate_flush(n);
     n->current = NULL;
@@ -411,6 +415,8 @@ void dispatch_request(struct client *c, struct request *r)
     struct node *n = c->node;
     struct command_slot *slot = dispatch_lookup(n, r->argc, r->argv);
     c->active_us = loop_now_us(n->loop);
+    c->last_command = slot != NULL ? slot->command : NULL;
+    c->last_name = slot != NULL ? slot->name : NULL;
     if (refuse(c, slot, r)) {
         if (c->flags & CLIENT_MULTI) c->flags |= CLIENT_DIRTY_EXEC;
         if (c->restore != NULL) restore_stream_free(c);

@@ -4,6 +4,7 @@
 #include "node/ctx_impl.h"
 #include "node/latency.h"
 #include "node/shutdown.h"
+#include "node/tracking.h"
 #include "value/dict.h"
 
 #include <openssl/crypto.h>
@@ -100,7 +101,7 @@ static void clients(struct node *n, struct buf *out)
     field_u64(out, "client_recent_max_input_buffer", max_in);
     field_u64(out, "client_recent_max_output_buffer", max_out);
     field_u64(out, "blocked_clients", blocked);
-    field_i64(out, "tracking_clients", 0);
+    field_u64(out, "tracking_clients", tracking_counts(n).clients);
     field_i64(out, "clients_in_timeout_table", 0);
 }
 
@@ -167,6 +168,10 @@ static void stats(struct node *n, struct buf *out)
     field_i64(out, "latest_fork_usec", 0);
     field_i64(out, "total_forks", 0);
     field_i64(out, "migrate_cached_sockets", migrate_cached_links(n));
+    struct tracking_counts tracked = tracking_counts(n);
+    field_u64(out, "tracking_total_keys", tracked.keys);
+    field_u64(out, "tracking_total_items", tracked.items);
+    field_u64(out, "tracking_total_prefixes", tracked.prefixes);
     field_u64(out, "unexpected_error_replies", s->unexpected_error_replies);
     field_u64(out, "total_error_replies", s->total_error_replies);
     field_u64(out, "dump_payload_sanitizations", s->dump_payload_sanitizations);

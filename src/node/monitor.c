@@ -43,6 +43,7 @@ void monitor_feed(struct node *n, struct client *c, const char *name, int argc,
     list_each_safe(at, &n->monitors)
     {
         struct client *monitor = list_entry(at, struct client, monitor_link);
+        if (monitor->flags & (CLIENT_REPLY_OFF | CLIENT_REPLY_SKIP)) continue;
         struct reply r = client_push(monitor);
         reply_raw(&r, buf_view(&line));
         client_touch_output(monitor);

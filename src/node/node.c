@@ -5,6 +5,7 @@
 #include "node/ctx_impl.h"
 #include "node/notify.h"
 #include "node/shutdown.h"
+#include "node/tracking.h"
 #include "store/expire.h"
 #include "value/dict.h"
 
@@ -75,6 +76,7 @@ bool node_is_replica(const struct node *n)
 void node_key_changed(struct node *n, int db, struct bytes key)
 {
     multi_key_changed(n, db, key);
+    tracking_key_changed(n, key);
 }
 
 void node_serve_ready(struct node *n)
@@ -89,6 +91,7 @@ void node_db_changing(struct node *n, int db, struct db *fresh)
 
 void node_db_changed(struct node *n, int db)
 {
+    tracking_flushed(n);
     blocking_db_changed(n, db);
     if (n->current == NULL) blocking_serve(n);
 }
@@ -198,6 +201,7 @@ static void on_cron(struct deadline *d)
     if (n->expire_db == 0) job_start(n->loop, &n->expire_job);
     evict_measure(n);
     evict_to_limit(n);
+    tracking_cron(n);
     persist_cron(n);
     if (!list_empty(&n->ready_keys)) blocking_serve(n);
     deadline_arm(n->loop, &n->cron,
@@ -300,6 +304,7 @@ void node_free(struct node *n)
     slowlog_free(n);
     latency_free(n);
     evict_free(n);
+    tracking_free(n);
     pause_free(n);
     shutdown_free(n);
     multi_free(n);

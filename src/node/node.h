@@ -104,6 +104,7 @@ struct node {
     struct migration *migration; // migrate_node.c
     struct slowlog *slowlog;     // slowlog.c
     struct latency *latency;     // latency.c
+    struct tracking *tracking;   // tracking.c; NULL: nobody ever asked for it
     struct evictor *evictor;     // evict.c
     struct shutdown *shutdown;   // shutdown.c
     struct pause *pause;         // CLIENT PAUSE

@@ -108,12 +108,12 @@ static int confirmed_count(const struct client *c, enum pubsub_kind kind)
     return client_count(c, PUBSUB_CHANNEL) + client_count(c, PUBSUB_PATTERN);
 }
 
-// A confirmation is a push, and so comes through CLIENT REPLY OFF in RESP3.
+// A confirmation is a push of its own, and so comes through CLIENT REPLY OFF.
 static void confirm(struct client *c, struct reply *r, const char *word, enum pubsub_kind kind,
                     const struct bytes *name)
 {
     struct chain *out = r->out;
-    if (r->resp >= 3 && out == NULL) r->out = &c->output;
+    if (out == NULL) r->out = &c->output;
     reply_push(r, 3);
     reply_bulk_cstr(r, word);
     if (name != NULL)

@@ -4,6 +4,7 @@
 #include "command/table.h"
 #include "node/ctx_impl.h"
 #include "node/slowlog.h"
+#include "node/tracking.h"
 #include "sim/lib/peer.h"
 
 #include <criterion/criterion.h>
@@ -147,6 +148,62 @@ Test(clients, shard_channels_are_a_world_of_their_own)
     run(1, "SPUBLISH a x", ":1\r\n");
     hear(0, "*3\r\n$8\r\nsmessage\r\n$1\r\na\r\n$1\r\nx\r\n");
     run(1, "PUBSUB SHARDNUMSUB a", "*2\r\n$1\r\na\r\n:1\r\n");
+}
+
+// ---- tracking -----------------------------------------------------------------------------------
+
+static void speak_resp3(int i)
+{
+    say(i, "HELLO 3");
+    hear_text(i);
+    peer_consume(client[i], peer_input(client[i]).len);
+}
+
+Test(clients, who_has_read_a_key_is_told_once_that_it_changed)
+{
+    static const char told[] = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n";
+    speak_resp3(0);
+    run(0, "CLIENT TRACKING ON", "+OK\r\n");
+    run(0, "GET k", "_\r\n");
+    run(1, "SET k 1", "+OK\r\n");
+    hear(0, told);
+    run(1, "SET k 2", "+OK\r\n");
+    silent(0);
+    run(0, "GET k", "$1\r\n2\r\n");
+    run(0, "SET k 3", "+OK\r\n");
+    hear(0, told); // after the reply
+    run(0, "GET k", "$1\r\n3\r\n");
+    run(1, "FLUSHALL", "+OK\r\n");
+    hear(0, ">2\r\n$10\r\ninvalidate\r\n_\r\n");
+    cr_assert_eq(tracking_counts(node).keys, 0);
+}
+
+Test(clients, prefixes_gather_what_changed_in_one_turn)
+{
+    run(1, "SUBSCRIBE __redis__:invalidate",
+        "*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n");
+    run(0, "CLIENT TRACKING ON BCAST REDIRECT 2 PREFIX a NOLOOP", "+OK\r\n");
+    run(2, "MSET ab 1 b 2", "+OK\r\n");
+    hear(1, "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$2\r\nab\r\n");
+    run(0, "SET ab 2", "+OK\r\n");
+    silent(1);
+    peer_close(client[0]);
+    sim_run_for(sim, 10000);
+    run(2, "SET ab 3", "+OK\r\n");
+    silent(1);
+    cr_assert_eq(tracking_counts(node).prefixes, 0);
+}
+
+Test(clients, a_table_over_its_limit_forgets_and_tells)
+{
+    speak_resp3(0);
+    run(0, "CLIENT TRACKING ON", "+OK\r\n");
+    run(0, "MGET a b c", "*3\r\n_\r\n_\r\n_\r\n");
+    cr_assert_eq(tracking_counts(node).keys, 3);
+    run(1, "CONFIG SET tracking-table-max-keys 2", "+OK\r\n");
+    sim_run_for(sim, 1000000);
+    cr_assert_eq(tracking_counts(node).keys, 2);
+    cr_assert(contains(peer_input(client[0]), "invalidate"));
 }
 
 // ---- CLIENT -------------------------------------------------------------------------------------
