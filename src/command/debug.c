@@ -195,6 +195,17 @@ static void debug_set_active_expire(struct ctx *c)
     reply_ok(c->reply);
 }
 
+static void debug_packed_threshold(struct ctx *c)
+{
+    int64_t bytes;
+    if (!text_to_memory(ctx_arg(c, 2), &bytes) || bytes < 0 || bytes >= (int64_t)1 << 32) {
+        reply_error(c->reply, "argument must be a memory value bigger than 1 and smaller than 4gb");
+        return;
+    }
+    c->node->config.limits.list_packed_threshold = (size_t)bytes;
+    reply_ok(c->reply);
+}
+
 static void debug_log(struct ctx *c)
 {
     log_warning(&c->node->log, "DEBUG LOG: %s", c->argv[2]->data);
@@ -253,6 +264,9 @@ static void debug_help(struct ctx *c)
         "    How a value is kept.",
         "POPULATE <count> [<prefix>] [<size>]",
         "    Make keys named <prefix>:<number>.",
+        "QUICKLIST-PACKED-THRESHOLD <bytes>",
+        "    From how many bytes on an element of a new list gets a node of its own; 0: the "
+        "default.",
         "RELOAD [NOSAVE]",
         "    Save the dataset and load it again.",
         "REPLICATE <command> [<arg> ...]",
@@ -282,6 +296,7 @@ static const struct command debug_children[] = {
     {"digest-value", debug_digest_value, -2, FLAGS, .acl = NULL},
     {"object", debug_object, -3, FLAGS, .acl = NULL},
     {"set-active-expire", debug_set_active_expire, 3, FLAGS, .acl = NULL},
+    {"quicklist-packed-threshold", debug_packed_threshold, 3, FLAGS, .acl = NULL},
     {"log", debug_log, 3, FLAGS, .acl = NULL},
     {"reload", debug_reload, -2, FLAGS, .acl = NULL},
     {"set-skip-checksum-validation", debug_skip_checksum, 3, FLAGS, .acl = NULL},
