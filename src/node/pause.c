@@ -97,14 +97,21 @@ bool pause_expiry(const struct node *n)
     return pause_extent(n) != PAUSE_NOTHING;
 }
 
+// The primary's stream stops for a digest and for CLIENT PAUSE. A failover and a shutdown only want
+// clients to write nothing.
+static enum pause_extent extent_for(const struct node *n, const struct client *c)
+{
+    if (!(c->flags & CLIENT_PRIMARY) || n->pause == NULL) return pause_extent(n);
+    enum pause_extent a = n->pause->extent[PAUSE_DIGEST], b = n->pause->extent[PAUSE_COMMAND];
+    return a > b ? a : b;
+}
+
 bool pause_applies(struct node *n, const struct client *c, const struct command *cmd,
                    bool may_replicate, struct waiter *w)
 {
     (void)cmd;
-    enum pause_extent extent = pause_extent(n);
+    enum pause_extent extent = extent_for(n, c);
     if (extent == PAUSE_NOTHING || (c->flags & CLIENT_REPLICA)) return false;
-    if ((c->flags & CLIENT_PRIMARY) && n->pause->extent[PAUSE_DIGEST] == PAUSE_NOTHING)
-        return false;
     if (extent == PAUSE_WRITES && !may_replicate) return false;
     list_push_back(&n->pause->waiting, &w->link);
     return true;
