@@ -93,7 +93,7 @@ static uint64_t fire_due(struct loop *loop, uint64_t now)
 
 void loop_leave(struct loop *loop, const char *what)
 {
-    fire_due(loop, end(loop, what));
+    loop_share(loop, fire_due(loop, end(loop, what)));
 }
 
 void loop_lap(struct loop *loop, const char *what)

@@ -63,8 +63,9 @@ enum job_state {
 };
 
 // Long work in bounded pieces. The loop runs ready jobs between I/O, in turn, each for at most
-// LOOP_JOB_SLICE_US, all of them for at most LOOP_JOB_TURN_US an iteration.
-enum { LOOP_JOB_SLICE_US = 250, LOOP_JOB_TURN_US = 500 };
+// LOOP_JOB_SLICE_US, all of them for at most LOOP_JOB_TURN_US an iteration, and in a long iteration
+// a slice every LOOP_JOB_GAP_US between dispatches.
+enum { LOOP_JOB_SLICE_US = 250, LOOP_JOB_TURN_US = 500, LOOP_JOB_GAP_US = 500 };
 
 struct job {
     struct list link; // list_init before first use (job_init)

@@ -47,6 +47,7 @@ struct loop {
 
     struct list jobs; // ready, the next to run in front
     struct job *stepping;
+    uint64_t jobs_ran_us;  // when a step last ended, about
     bool stepping_stopped; // job_stop was called on it from inside its step
     uint32_t slice_units;  // the budget of a step where nothing measures
     uint64_t units_used;   // what steps used, where nothing measures
@@ -58,6 +59,8 @@ struct loop {
 
 void loop_init(struct loop *loop, const struct loop_ops *ops, struct log *log, bool measures);
 void loop_release(struct loop *loop); // what loop_init and use allocated
+// Between dispatches: gives jobs a slice when they have waited for LOOP_JOB_GAP_US.
+void loop_share(struct loop *loop, uint64_t now_us);
 
 // Around everything that calls an owner. `what` names the kind of dispatch, a literal.
 void loop_enter(struct loop *loop);

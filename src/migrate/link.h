@@ -13,7 +13,7 @@ struct migrate_link {
     struct reader reader;
     struct str *host, *user, *password; // user, password: NULL when there is none
     int port;
-    bool tls, authenticated;
+    bool tls;
     bool closing; // the conn ends by itself; the link goes with it
     int db;       // that the target has selected; -1: not known
     struct deadline idle;

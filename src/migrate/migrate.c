@@ -177,8 +177,7 @@ static bool connected(const struct machine *machine)
 static bool nothing_to_greet(const struct machine *machine)
 {
     const struct migrate *m = of(machine);
-    bool auth = m->request.password.data != NULL && !m->target->authenticated;
-    return !auth && m->target->db == m->request.target_db;
+    return m->request.password.data == NULL && m->target->db == m->request.target_db;
 }
 
 static int greet(struct migrate *m)
@@ -186,7 +185,8 @@ static int greet(struct migrate *m)
     struct chain out;
     struct migrate_link *l = m->target;
     chain_init(&out);
-    if (m->request.password.data != NULL && !l->authenticated) {
+    // On a cached link too: the password may have been changed since.
+    if (m->request.password.data != NULL) {
         if (m->request.user.data != NULL)
             request_writef(&out, "AUTH %b %b", m->request.user, m->request.password);
         else
@@ -235,7 +235,6 @@ static int on_sending(struct machine *machine, const struct machine_event *event
     switch (event->type) {
     case EVENT_ENTER:
         if (machine->state == COUNT) return COUNT;
-        m->target->authenticated = true;
         m->target->db = m->request.target_db;
         job_start(m->migrator->host->loop, &m->pump);
         return SEND;
