@@ -217,10 +217,10 @@ class Pings:
         self.wall_hold = max(int(i["loop_hold_max_us"]) for i in loops) / 1000
 
 
-def ping(port, certs):
+def ping(port, certs, plain):
     """A process of its own: pings every millisecond until its input ends."""
     harness.CERTS = certs
-    client = Client(("127.0.0.1", port), harness.client_context())
+    client = Client(("127.0.0.1", port), None if plain else harness.client_context(), 120)
     client("PING")
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
@@ -248,9 +248,10 @@ def main():
     parser.add_argument("--fields", type=int, default=1_000_000)
     parser.add_argument("--certs", default=os.path.join(ROOT, "build/demo-certs"))
     parser.add_argument("--ping", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.ping:
-        return ping(args.ping, args.certs)
+        return ping(args.ping, args.certs, args.plain)
     began = time.monotonic()
     subprocess.run(["bash", os.path.join(ROOT, "tools/gen-test-certs.sh"), args.certs], check=True)
     harness.CERTS = args.certs
