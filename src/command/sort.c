@@ -1,6 +1,7 @@
 // SORT and SORT_RO: the elements of a list, set or sorted set, by their own value or by that of
 // other keys, which also may be what is returned.
 #include "base/mem.h"
+#include "base/text.h"
 #include "command/multikey.h"
 #include "command/sort_impl.h"
 #include "command/table.h"
@@ -139,6 +140,11 @@ static void load(struct sort *s, const struct value *v)
 static bool read_score(const struct str *text, double *score)
 {
     char *end;
+    int64_t number;
+    if (text_to_i64(str_view(text), &number)) { // nearly all of them, and much faster
+        *score = (double)number;
+        return true;
+    }
     errno = 0;
     *score = strtod(text->data, &end);
     return *end == '\0' && errno != ERANGE && !isnan(*score);
