@@ -65,6 +65,7 @@ static void on_bytes(struct conn *conn, void *owner, struct bytes input)
     (void)conn;
     if (c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) return;
     c->node->stats.net_input_bytes += input.len;
+    c->node->stats.io_reads++;
     c->active_us = loop_now_us(c->node->loop);
     if (buf_len(&c->input) == 0 && !client_waits(c)) client_parse(c, &input);
     evict_clients_count(c);
@@ -80,6 +81,7 @@ static void on_drained(struct conn *conn, void *owner, size_t taken, size_t left
     struct client *c = owner;
     (void)conn;
     c->node->stats.net_output_bytes += taken;
+    c->node->stats.io_writes++;
     evict_clients_count(c);
     if (c->flags & CLIENT_REPLICA)
         repl_client_drained(c, taken, left);

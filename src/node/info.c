@@ -1,8 +1,10 @@
 #include "node/info.h"
 
 #include "base/mem.h"
+#include "node/client_list.h"
 #include "node/ctx_impl.h"
 #include "node/latency.h"
+#include "node/pubsub.h"
 #include "node/shutdown.h"
 #include "node/tracking.h"
 #include "value/dict.h"
@@ -111,6 +113,21 @@ static uint64_t resident_bytes(void)
     return uv_resident_set_memory(&rss) == 0 ? rss : 0;
 }
 
+static void add_client_bytes(void *arg, struct client *c)
+{
+    if (client_class(c) != CLASS_REPLICA) *(uint64_t *)arg += client_memory_bytes(c);
+}
+
+static uint64_t overhead_bytes(struct node *n, uint64_t repl, uint64_t clients_bytes)
+{
+    uint64_t bytes = repl + clients_bytes;
+    for (int i = 0; i < n->store.live->count; i++) {
+        struct db *db = store_db(&n->store, i);
+        bytes += dict_table_bytes(db->keys) + dict_table_bytes(db->expires);
+    }
+    return bytes;
+}
+
 static void memory(struct node *n, struct buf *out)
 {
     static const char *const policies[] = {"noeviction",      "allkeys-lru",  "allkeys-lfu",
@@ -125,12 +142,27 @@ static void memory(struct node *n, struct buf *out)
     field_human(out, "used_memory_rss_human", rss);
     field_u64(out, "used_memory_peak", n->stats.peak_memory);
     field_human(out, "used_memory_peak_human", n->stats.peak_memory);
+    uint64_t clients_bytes = 0;
+    client_each(n, add_client_bytes, &clients_bytes);
+    uint64_t overhead = overhead_bytes(n, repl, clients_bytes);
+    uint64_t dataset = used > overhead ? used - overhead : 0;
+    info_field(out, "used_memory_peak_perc", "%.2f%%",
+               100.0 * (double)used / (double)(n->stats.peak_memory + 1));
+    field_u64(out, "used_memory_overhead", overhead);
+    field_u64(out, "used_memory_dataset", dataset);
+    info_field(out, "used_memory_dataset_perc", "%.2f%%",
+               used ? 100.0 * (double)dataset / (double)used : 0.0);
+    field_u64(out, "total_system_memory", uv_get_total_memory());
+    field_human(out, "total_system_memory_human", uv_get_total_memory());
     field_i64(out, "maxmemory", n->config.maxmemory);
     field_human(out, "maxmemory_human", (uint64_t)n->config.maxmemory);
     info_field(out, "maxmemory_policy", "%s", policies[n->config.maxmemory_policy]);
+    field_i64(out, "mem_fragmentation_bytes", (int64_t)rss - (int64_t)used);
     info_field(out, "mem_fragmentation_ratio", "%.2f", used ? (double)rss / (double)used : 0.0);
-    field_u64(out, "mem_not_counted_for_evict", repl);
+    field_u64(out, "mem_not_counted_for_evict", beyond);
     field_u64(out, "mem_clients_slaves", beyond);
+    field_u64(out, "mem_clients_normal", clients_bytes);
+    field_u64(out, "mem_replication_backlog", repl - beyond);
     field_u64(out, "mem_total_replication_buffers", repl);
 #ifdef WHERRY_JEMALLOC
     info_field(out, "mem_allocator", "jemalloc");
@@ -152,8 +184,15 @@ static void stats(struct node *n, struct buf *out)
     const struct node_stats *s = &n->stats;
     field_u64(out, "total_connections_received", s->connections_received);
     field_u64(out, "total_commands_processed", s->commands_processed);
+    field_u64(out, "instantaneous_ops_per_sec", rates_per_s(&n->rates, RATE_COMMANDS));
     field_u64(out, "total_net_input_bytes", s->net_input_bytes);
     field_u64(out, "total_net_output_bytes", s->net_output_bytes);
+    info_field(out, "instantaneous_input_kbps", "%.2f",
+               (double)rates_per_s(&n->rates, RATE_INPUT_BYTES) / 1024);
+    info_field(out, "instantaneous_output_kbps", "%.2f",
+               (double)rates_per_s(&n->rates, RATE_OUTPUT_BYTES) / 1024);
+    field_u64(out, "total_reads_processed", s->io_reads);
+    field_u64(out, "total_writes_processed", s->io_writes);
     field_u64(out, "rejected_connections", s->rejected_connections);
     field_u64(out, "sync_full", s->sync_full);
     field_u64(out, "sync_partial_ok", s->sync_partial_ok);
@@ -165,6 +204,7 @@ static void stats(struct node *n, struct buf *out)
     field_u64(out, "keyspace_misses", s->keyspace_misses);
     field_i64(out, "pubsub_channels", pubsub_channel_count(n));
     field_i64(out, "pubsub_patterns", pubsub_pattern_count(n));
+    field_i64(out, "pubsubshard_channels", pubsub_name_count(n, PUBSUB_SHARD));
     field_i64(out, "latest_fork_usec", 0);
     field_i64(out, "total_forks", 0);
     field_i64(out, "migrate_cached_sockets", migrate_cached_links(n));

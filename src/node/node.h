@@ -8,6 +8,7 @@
 #include "node/client.h"
 #include "node/command.h"
 #include "node/config.h"
+#include "node/rates.h"
 #include "store/store.h"
 
 // One command on its way to replicas and the append-only log.
@@ -96,6 +97,7 @@ struct node {
     // cron
     struct deadline cron;
     uint64_t cron_ticks;
+    struct rates rates;
 
     // parts, each made and freed by its own file
     struct pubsub *pubsub;       // pubsub.c
