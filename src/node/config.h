@@ -101,7 +101,6 @@ struct config {
     enum diskless_load repl_diskless_load;
     int repl_ping_replica_period_s;
     int64_t repl_timeout_us; // seconds as in Redis; fractions and "ms" too
-    bool repl_disable_tcp_nodelay;
     int64_t repl_backlog_size, repl_backlog_ttl_s;
     int replica_priority;
     bool replica_announced;

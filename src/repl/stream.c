@@ -36,6 +36,7 @@ void repl_stream_init(struct repl_stream *s, struct rng *rng, int64_t limit)
 {
     *s = (struct repl_stream){.rng = rng, .limit = limit, .first = 1, .selected_db = -1};
     list_init(&s->blocks);
+    list_init(&s->dropped);
     list_init(&s->readers);
     repl_stream_new_id(s);
 }
@@ -48,10 +49,11 @@ static void block_free(struct repl_stream *s, struct repl_block *b)
     s->block_count--;
 }
 
+// Freeing takes its time when the backlog is large: repl_stream_trim does it bit by bit.
 static void drop_blocks(struct repl_stream *s)
 {
     assert(list_empty(&s->readers));
-    list_each_safe(at, &s->blocks) block_free(s, block_of(at));
+    list_splice_back(&s->dropped, &s->blocks);
     s->received = s->offset;
     s->first = s->offset + 1;
 }
@@ -59,6 +61,7 @@ static void drop_blocks(struct repl_stream *s)
 void repl_stream_free(struct repl_stream *s)
 {
     drop_blocks(s);
+    list_each_safe(at, &s->dropped) block_free(s, block_of(at));
     s->active = false;
 }
 
@@ -239,6 +242,11 @@ static int64_t pinned_from(const struct repl_stream *s)
 bool repl_stream_trim(struct repl_stream *s)
 {
     int64_t held = s->offset + 1 - s->first;
+    if (!list_empty(&s->dropped)) {
+        for (int freed = 0; freed < REPL_TRIM_CHUNKS && !list_empty(&s->dropped); freed++)
+            block_free(s, block_of(s->dropped.next));
+        return true;
+    }
     if (!s->active || held <= s->limit) return false;
     int64_t pinned = pinned_from(s);
     for (int freed = 0; freed < REPL_TRIM_CHUNKS && !list_empty(&s->blocks); freed++) {

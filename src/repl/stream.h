@@ -33,7 +33,8 @@ struct repl_stream {
     bool active;        // a backlog is kept
     int selected_db;    // of the last SELECT written; -1: the next command needs one
     struct list blocks; // of struct repl_block (stream.c)
-    size_t block_count;
+    struct list dropped; // blocks of a history that is over, not yet freed
+    size_t block_count;  // of both lists
     struct list readers; // of struct repl_reader
 };
 
