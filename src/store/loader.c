@@ -93,10 +93,7 @@ static bool on_entry(void *owner, struct rdb_entry *in, struct error *error)
                          l->into->count, in->db);
     }
     struct db *db = &l->into->dbs[in->db];
-    // With a history that replicas may go on from, what has expired stays: its deletion has to
-    // come to them as part of the stream.
-    bool skip = l->options.skip_expired && l->stats.repl_id[0] == '\0';
-    if (skip && in->expire_ms >= 0 && in->expire_ms < l->now_ms) {
+    if (l->options.skip_expired && in->expire_ms >= 0 && in->expire_ms < l->now_ms) {
         l->stats.keys_expired++;
         if (l->options.expired != NULL)
             l->options.expired(l->options.expired_owner, in->db, in->key);
