@@ -27,8 +27,20 @@ static void delete_later(struct waiter *w)
     k->deleting = false;
     m->deleting--;
     delete_key(m, k);
-    if (m->deleting == 0 && m->machine.state == SETTLE)
-        machine_dispatch(&m->machine, &(struct machine_event){.type = EVENT_HOST, .code = SETTLED});
+    if (m->deleting == 0 && m->machine.state == SETTLE) migrate_tell(m, SETTLED);
+}
+
+void migrate_release_rest(struct migrate *m)
+{
+    for (int i = 0; i < m->request.key_count; i++)
+        if (!m->keys[i].deleting) migrate_release(m, &m->keys[i]);
+}
+
+void migrate_keep_all(struct migrate *m)
+{
+    for (int i = 0; i < m->request.key_count; i++)
+        m->keys[i].deleting = false;
+    m->deleting = 0;
 }
 
 void migrate_acknowledged(struct migrate *m, struct migrate_key *k)
@@ -49,7 +61,13 @@ void migrate_acknowledged(struct migrate *m, struct migrate_key *k)
     m->deleting++;
 }
 
-struct migrate_key *migrate_next_key(struct migrate *m)
+static void on_free(struct waiter *w)
+{
+    struct migrate *m = list_entry(w, struct migrate_key, waiter)->migrate;
+    if (m->machine.state == HELD) migrate_tell(m, FREE);
+}
+
+struct migrate_key *migrate_next_key(struct migrate *m, bool *held)
 {
     struct migrate_host *host = m->migrator->host;
     for (; m->next_key < m->request.key_count; m->next_key++) {
@@ -57,6 +75,11 @@ struct migrate_key *migrate_next_key(struct migrate *m)
         struct entry *e = db_find(store_db(host->store, m->request.source_db), str_view(k->name));
         k->missing = e == NULL || entry_expired(e, loop_unix_ms(host->loop));
         if (k->missing) continue;
+        k->waiter.ready = on_free;
+        list_remove(&k->waiter.link);
+        *held = store_before_write(host->store, m->request.source_db, str_view(k->name),
+                                   &k->waiter) == WRITE_WAIT;
+        if (*held) return NULL;
         store_hold(host->store, m->request.source_db, e);
         k->entry = e;
         return k;

@@ -9,12 +9,21 @@
 //                        first. We wait for nobody here.
 //   reply     reply      all is written: the next acknowledgement.
 //   acked     none       one has come, more are due: back to reply, whose deadline starts anew.
-//   settle    none       all acknowledged; a snapshot of our own still reads a key to be deleted.
+//   held      none       the next key is held by somebody else (another MIGRATE, a DUMP), and
+//   nothing
+//                        of ours is under way: we hold nothing that anybody could wait for in turn.
+//   settle    none       nothing is asked of the target any more; somebody (a snapshot, a DUMP)
+//   still
+//                        reads a key that was acknowledged and is to be deleted.
 //   done
 //
+// A key is taken like a write takes it: once nobody holds it. While one is waited for, what was
+// sent before it is acknowledged first (reply), so that two migrations never wait for each other.
+//
 // A failure anywhere leaves keys that were not acknowledged here and unchanged, and their holds
-// end. The link is closed, unless everything on it was answered. A cached link that turns out to
-// be dead before one whole key was taken by it is replaced by a fresh one, once.
+// end. Those that were acknowledged are deleted, come what may. The link is closed, unless
+// everything on it was answered. A cached link that turns out to be dead before one whole key was
+// taken by it is replaced by a fresh one, once.
 #include "migrate/migrate.h"
 
 #include "base/mem.h"
@@ -58,13 +67,19 @@ void migrate_set_result(struct migrate *m, enum migrate_outcome outcome, const c
     va_end(args);
 }
 
+// Nothing more is asked of the target; what it has acknowledged is still deleted.
+static int over(const struct migrate *m)
+{
+    return m->deleting > 0 ? SETTLE : DONE;
+}
+
 static int io_error(struct migrate *m, const char *doing, const char *why)
 {
     bool sent = m->next_reply < m->next_key;
     migrate_set_result(
         m, MIGRATE_IO_ERROR, "error or timeout %s target instance: %.120s%s", doing, why,
         sent ? "; what was sent and not acknowledged stays here and may be there too" : "");
-    return DONE;
+    return over(m);
 }
 
 static int timed_out(struct migrate *m, uint64_t *counter, const char *doing)
@@ -76,6 +91,17 @@ static int timed_out(struct migrate *m, uint64_t *counter, const char *doing)
 }
 
 // ---- answers ------------------------------------------------------------------------------------
+
+static int finishing(const struct migrate *m)
+{
+    return m->failed && m->result.outcome == MIGRATE_LIMIT ? over(m) : SETTLE;
+}
+
+// Nothing is due: more can be sent, once the next key is free, or that was all.
+static int after_replies(const struct migrate *m)
+{
+    return m->next_key < m->request.key_count ? SEND : finishing(m);
+}
 
 // Reads whole answers. Returns the state to go to: the current one unless something was decided.
 static int read_replies(struct migrate *m, struct bytes input)
@@ -95,10 +121,9 @@ static int read_replies(struct migrate *m, struct bytes input)
             if (refused)
                 migrate_set_result(m, MIGRATE_REFUSED, "Target instance replied with error: %.200s",
                                    reply->text->data);
-            state = refused ? DONE : m->greetings == 0 ? SEND : state;
+            state = refused ? over(m) : m->greetings == 0 ? SEND : state;
         } else if (!migrate_reply_due(m)) {
-            io_error(m, "reading from", "an answer that nobody asked for");
-            state = DONE;
+            state = io_error(m, "reading from", "an answer that nobody asked for");
         } else {
             struct migrate_key *k = &m->keys[m->next_reply++];
             if (refused) {
@@ -108,10 +133,10 @@ static int read_replies(struct migrate *m, struct bytes input)
             } else {
                 migrate_acknowledged(m, k);
             }
-            if (m->machine.state == REPLY) state = migrate_reply_due(m) ? ACKED : SETTLE;
+            if (m->machine.state == REPLY) state = migrate_reply_due(m) ? ACKED : after_replies(m);
         }
         reader_value_free(reply);
-        if (state == DONE) return state;
+        if (m->failed && state >= SETTLE) return state;
     }
 }
 
@@ -163,7 +188,7 @@ static int on_connect(struct machine *machine, const struct machine_event *event
     case EVENT_TIMEOUT:
         return timed_out(m, &m->migrator->stats.timeouts_connect, "connecting to");
     case EVENT_CANCELLED:
-        return DONE;
+        return over(m);
     default:
         return CONNECT;
     }
@@ -214,7 +239,7 @@ static int on_greet(struct machine *machine, const struct machine_event *event)
     case EVENT_TIMEOUT:
         return timed_out(m, &m->migrator->stats.timeouts_greet, "reading from");
     case EVENT_CANCELLED:
-        return DONE;
+        return over(m);
     default:
         return GREET;
     }
@@ -222,10 +247,7 @@ static int on_greet(struct machine *machine, const struct machine_event *event)
 
 static int all_sent(struct migrate *m)
 {
-    if (m->failed && m->result.outcome == MIGRATE_LIMIT) return DONE;
-    if (m->result.moved == 0 && m->next_reply == 0 && !migrate_reply_due(m))
-        return SETTLE; // none was there
-    return migrate_reply_due(m) ? REPLY : SETTLE;
+    return migrate_reply_due(m) ? REPLY : finishing(m);
 }
 
 // send and count: the pump runs, answers come in between.
@@ -240,6 +262,7 @@ static int on_sending(struct machine *machine, const struct machine_event *event
         return SEND;
     case EVENT_HOST:
         if (event->code == COUNTING) return COUNT;
+        if (event->code == HELD_UP) return migrate_reply_due(m) ? REPLY : HELD;
         return event->code == ALL_SENT ? all_sent(m) : SEND;
     case EVENT_DRAINED:
         job_start(m->migrator->host->loop, &m->pump);
@@ -251,7 +274,7 @@ static int on_sending(struct machine *machine, const struct machine_event *event
     case EVENT_TIMEOUT:
         return timed_out(m, &m->migrator->stats.timeouts_send, "writing to");
     case EVENT_CANCELLED:
-        return DONE;
+        return over(m);
     default:
         return machine->state;
     }
@@ -268,9 +291,26 @@ static int on_reply(struct machine *machine, const struct machine_event *event)
     case EVENT_TIMEOUT:
         return timed_out(m, &m->migrator->stats.timeouts_reply, "reading from");
     case EVENT_CANCELLED:
-        return DONE;
+        return over(m);
     default:
         return REPLY; // from acked too
+    }
+}
+
+static int on_held(struct machine *machine, const struct machine_event *event)
+{
+    struct migrate *m = of(machine);
+    switch (event->type) {
+    case EVENT_HOST:
+        return event->code == FREE ? SEND : HELD;
+    case EVENT_BYTES:
+        return read_replies(m, event->input);
+    case EVENT_CLOSED:
+        return on_closed(m, event, "writing to");
+    case EVENT_CANCELLED:
+        return over(m);
+    default:
+        return HELD;
     }
 }
 
@@ -279,29 +319,30 @@ static int on_settle(struct machine *machine, const struct machine_event *event)
     struct migrate *m = of(machine);
     switch (event->type) {
     case EVENT_ENTER:
-    case EVENT_HOST:
-        return m->deleting == 0 ? DONE : SETTLE;
+        migrate_stop_sending(m);
+        migrate_release_rest(m);
+        return over(m);
     case EVENT_CLOSED:
         link_gone(m->target);
         m->target = NULL;
         return SETTLE;
-    case EVENT_CANCELLED:
-        return DONE;
     default:
-        return SETTLE;
+        return over(m);
     }
 }
 
+#define OVER (TO(SETTLE) | TO(DONE))
 static const struct machine_state states[MIGRATE_STATES] = {
     [CONNECT] = {"connect", DEADLINE_CONNECT, on_connect, TO(CONNECT) | TO(GREET) | TO(DONE),
                  .skip = connected, .skip_to = GREET},
     [GREET] = {"greet", DEADLINE_REPLY, on_greet, TO(SEND) | TO(CONNECT) | TO(DONE),
                .skip = nothing_to_greet, .skip_to = SEND},
     [SEND] = {"send", DEADLINE_PROGRESS, on_sending,
-              TO(COUNT) | TO(REPLY) | TO(SETTLE) | TO(CONNECT) | TO(DONE)},
-    [COUNT] = {"count", DEADLINE_NONE, on_sending, TO(SEND) | TO(CONNECT) | TO(DONE)},
-    [REPLY] = {"reply", DEADLINE_REPLY, on_reply, TO(ACKED) | TO(SETTLE) | TO(CONNECT) | TO(DONE)},
+              TO(COUNT) | TO(REPLY) | TO(HELD) | TO(CONNECT) | OVER},
+    [COUNT] = {"count", DEADLINE_NONE, on_sending, TO(SEND) | TO(CONNECT) | OVER},
+    [REPLY] = {"reply", DEADLINE_REPLY, on_reply, TO(ACKED) | TO(SEND) | TO(CONNECT) | OVER},
     [ACKED] = {"acked", DEADLINE_NONE, on_reply, TO(REPLY)},
+    [HELD] = {"held", DEADLINE_NONE, on_held, TO(SEND) | TO(CONNECT) | OVER},
     [SETTLE] = {"settle", DEADLINE_NONE, on_settle, TO(DONE)},
     [DONE] = {"done", DEADLINE_NONE, NULL, 0},
 };
@@ -458,6 +499,7 @@ void migrate_cancel_all(struct migrator *g, const char *why)
     {
         struct migrate *m = list_entry(at, struct migrate, link);
         migrate_set_result(m, MIGRATE_IO_ERROR, "%s", why);
+        migrate_keep_all(m);
         machine_dispatch(&m->machine, &(struct machine_event){.type = EVENT_CANCELLED});
     }
 }
@@ -477,6 +519,11 @@ void migrator_init(struct migrator *g, struct migrate_host *host)
 
 void migrator_free(struct migrator *g)
 {
-    list_each_safe(at, &g->flights) migrate_cancel(list_entry(at, struct migrate, link));
+    list_each_safe(at, &g->flights)
+    {
+        struct migrate *m = list_entry(at, struct migrate, link);
+        migrate_keep_all(m);
+        migrate_cancel(m);
+    }
     list_each_safe(at, &g->links) link_drop(list_entry(at, struct migrate_link, link));
 }

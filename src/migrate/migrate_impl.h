@@ -6,17 +6,28 @@
 #include "migrate/link.h"
 #include "rdb/encode.h"
 
-enum migrate_state { CONNECT, GREET, SEND, COUNT, REPLY, ACKED, SETTLE, DONE, MIGRATE_STATES };
+enum migrate_state {
+    CONNECT,
+    GREET,
+    SEND,
+    COUNT,
+    REPLY,
+    ACKED,
+    HELD,
+    SETTLE,
+    DONE,
+    MIGRATE_STATES,
+};
 // EVENT_HOST codes: what the sender and the keys tell the machine.
-enum migrate_event { SENDING, COUNTING, ALL_SENT, SETTLED };
+enum migrate_event { SENDING, COUNTING, ALL_SENT, HELD_UP, FREE, SETTLED };
 
 struct migrate_key {
     struct str *name;
     struct entry *entry;  // held; NULL: not yet, not there, or no longer
-    struct waiter waiter; // for a snapshot to have done with it
+    struct waiter waiter; // for others to have done with it
     struct migrate *migrate;
     bool sent, missing;
-    bool deleting; // acknowledged, and a snapshot still reads it
+    bool deleting; // acknowledged, and somebody still reads it
 };
 
 struct migrate {
@@ -56,8 +67,11 @@ void migrate_write(struct migrate *m, struct chain *out);
 bool migrate_tell(struct migrate *m, int code); // false: the machine has ended and is gone
 
 // keys.c
-// The next key that is there, held from now on; NULL when there is none left.
-struct migrate_key *migrate_next_key(struct migrate *m);
+// The next key that is there, held from now on; NULL when there is none left, or when somebody
+// holds it (*held): then FREE is told once that is over, if the machine is in `held`.
+struct migrate_key *migrate_next_key(struct migrate *m, bool *held);
+void migrate_release_rest(struct migrate *m); // all but those that are to be deleted
+void migrate_keep_all(struct migrate *m);     // nothing is deleted any more
 void migrate_release(struct migrate *m, struct migrate_key *k);
 void migrate_acknowledged(struct migrate *m, struct migrate_key *k);
 bool migrate_reply_due(struct migrate *m); // a key that was sent awaits its answer

@@ -127,11 +127,11 @@ enum job_state migrate_pump(struct job *job, struct budget *budget)
             state = JOB_IDLE; // `drained` starts it again
             break;
         }
-        bool fresh = m->counter == NULL && m->encoder == NULL;
-        struct migrate_key *k = fresh ? migrate_next_key(m) : &m->keys[m->next_key];
+        bool fresh = m->counter == NULL && m->encoder == NULL, held = false;
+        struct migrate_key *k = fresh ? migrate_next_key(m, &held) : &m->keys[m->next_key];
         if (k == NULL) {
             if (out.len > 0) migrate_write(m, &out);
-            migrate_tell(m, ALL_SENT);
+            migrate_tell(m, held ? HELD_UP : ALL_SENT);
             return JOB_DONE;
         }
         if (fresh && value_is_small(&k->entry->value)) {
