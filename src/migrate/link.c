@@ -23,15 +23,14 @@ static void leave_cache(struct migrate_link *l)
     deadline_cancel(l->migrator->host->loop, &l->idle);
 }
 
-// ---- a conn without an owner: idle, or on its way out -------------------------------------------
+// ---- a conn that is idle, and one without an owner, on its way out ------------------------------
 
 static void idle_bytes(struct conn *c, void *owner, struct bytes input)
 {
     (void)c;
     (void)input;
     struct migrate_link *l = owner;
-    // Nobody asked for anything: this peer is out of step.
-    if (!l->closing) link_drop(l);
+    link_drop(l); // nobody asked for anything: this peer is out of step
 }
 
 static void idle_drained(struct conn *c, void *owner, size_t taken, size_t left)
@@ -58,6 +57,22 @@ static void idle_closed(struct conn *c, void *owner, const struct error *why)
 }
 
 static const struct conn_events idle_events = {idle_opened, idle_bytes, idle_drained, idle_closed};
+
+static void gone_bytes(struct conn *c, void *owner, struct bytes input)
+{
+    (void)c;
+    (void)owner;
+    (void)input;
+}
+
+static void gone_closed(struct conn *c, void *owner, const struct error *why)
+{
+    (void)c;
+    (void)owner;
+    (void)why;
+}
+
+static const struct conn_events gone_events = {idle_opened, gone_bytes, idle_drained, gone_closed};
 
 static void on_idle(struct deadline *d)
 {
@@ -129,10 +144,11 @@ void link_keep(struct migrate_link *l)
 
 void link_drop(struct migrate_link *l)
 {
-    leave_cache(l);
-    l->closing = true;
-    conn_own(l->conn, &idle_events, l);
+    // Closing takes a while; neither we nor the migrator need to be there then.
+    conn_own(l->conn, &gone_events, NULL);
     conn_close(l->conn);
+    leave_cache(l);
+    link_free(l);
 }
 
 void link_gone(struct migrate_link *l)

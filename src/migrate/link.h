@@ -14,8 +14,7 @@ struct migrate_link {
     struct str *host, *user, *password; // user, password: NULL when there is none
     int port;
     bool tls;
-    bool closing; // the conn ends by itself; the link goes with it
-    int db;       // that the target has selected; -1: not known
+    int db; // that the target has selected; -1: not known
     struct deadline idle;
 };
 
@@ -25,7 +24,7 @@ struct migrate_link *link_take(struct migrator *g, const struct migrate_request 
 struct migrate_link *link_open(struct migrator *g, const struct migrate_request *request,
                                const struct conn_events *events, void *owner);
 void link_keep(struct migrate_link *l); // into the cache: nothing is under way on it
-void link_drop(struct migrate_link *l); // closes it
+void link_drop(struct migrate_link *l); // closes it; the link is gone
 void link_gone(struct migrate_link *l); // its conn has ended by itself
 
 #endif
