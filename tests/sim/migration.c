@@ -95,6 +95,17 @@ static bool reference_has(struct scene *s, const struct object *x)
     return node_find(s->objects.reference->node, bytes_from_cstr(x->name), NULL) != NULL;
 }
 
+// The write may have met an old copy: what came of that is a version, too.
+static void adopt_copies(struct scene *s, struct object *x)
+{
+    for (int i = 0; i < s->w->member_count; i++) {
+        struct member *m = &s->w->members[i];
+        if (!member_up(m) || m == s->objects.reference) continue;
+        struct entry *e = node_find(m->node, bytes_from_cstr(x->name), NULL);
+        if (e != NULL) object_add_version(x, entry_digest(e, 0));
+    }
+}
+
 // What was answered, or may have been done: the reference does it too.
 static void take_effect(struct actor *a)
 {
@@ -136,6 +147,7 @@ static void take_effect(struct actor *a)
         object_version(&s->objects, x);
     else
         x->alive = false;
+    if (x->loose) adopt_copies(s, x);
 }
 
 static void answered(struct client_link *c, void *owner, const struct reader_value *reply);
@@ -261,7 +273,7 @@ static void choose_op(struct actor *a)
     }
     if (what < 20 && x->type == VALUE_LIST) {
         a->op = OP_POP;
-        if (chance(s->w, 30)) a->side = 1 - a->side;
+        if (!x->maybe_both && chance(s->w, 30)) a->side = 1 - a->side;
         object_pop(&s->objects, x, &a->words, &a->kind);
         return;
     }
@@ -295,8 +307,8 @@ static void act(struct client_link *c)
     a->object = x;
     a->tries = 0;
     a->blocked = false;
-    bool doubtful = x->mortal || x->loose || x->maybe_lost;
-    if (!x->alive || (doubtful && chance(s->w, 50)))
+    bool doubtful = x->mortal || x->maybe_lost;
+    if (!x->alive || x->loose || (doubtful && chance(s->w, 50)))
         make(a);
     else
         choose_op(a);
@@ -405,6 +417,9 @@ static void check_copies(struct scene *s, const struct member *m, bool last)
             }
             if (x == NULL) world_fail(s->w, "%s has %.*s", m->host, (int)e->key_len, e->key);
             if (x->busy || object_has_version(x, entry_digest(e, 0))) continue;
+            world_note_value(s->w, m->host, e);
+            struct entry *r = node_find(s->objects.reference->node, entry_key(e), NULL);
+            if (r != NULL) world_note_value(s->w, "reference", r);
             world_fail(s->w, "what %s has as %.*s is no version of it (%s, %llu elements)", m->host,
                        (int)e->key_len, e->key, value_type_name(&e->value),
                        (unsigned long long)value_length(&e->value));
@@ -460,6 +475,12 @@ static void swapped(struct client_link *c, void *owner, const struct reader_valu
         s->objects.all[i].db[c->to->index] ^= 1;
 }
 
+static void flushed(struct client_link *c, void *owner, const struct reader_value *reply)
+{
+    (void)c, (void)reply;
+    doubt(owner, true);
+}
+
 static void whole_database(struct scene *s, int side)
 {
     if (chance(s->w, 70)) {
@@ -467,7 +488,7 @@ static void whole_database(struct scene *s, int side)
         return;
     }
     doubt(s, true);
-    client_ask(s->admins[side], NULL, NULL, chance(s->w, 50) ? "FLUSHALL" : "FLUSHDB");
+    client_ask(s->admins[side], flushed, s, chance(s->w, 50) ? "FLUSHALL" : "FLUSHDB");
 }
 
 static void crash(struct scene *s, struct member *m)
@@ -548,7 +569,9 @@ static void on_tick(struct world_timer *t)
     world_after(w, t, TICK_US, on_tick);
     for (int i = 0; i < w->member_count; i++) {
         struct member *m = &w->members[i];
+        bool was_up = member_up(m);
         member_reap(m);
+        if (was_up && !member_up(m) && i < 2) doubt(s, true);
         if (m->node == NULL && sim_now_us(w->sim) >= m->restart_at_us) member_start(m);
         if (m->node == NULL) continue;
         list_each(at, &m->node->clients) list_entry(at, struct client, link)

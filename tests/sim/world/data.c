@@ -166,6 +166,21 @@ struct entry *node_find(const struct node *n, struct bytes key, int *db)
     return NULL;
 }
 
+void world_note_value(struct world *w, const char *whose, const struct entry *e)
+{
+    struct list_iter it;
+    struct bytes item;
+    struct buf text = BUF_EMPTY;
+    if (e->value.type == VALUE_LIST && list_seek(&it, &e->value, 0, false))
+        while (list_next(&it, &item) && buf_len(&text) < 250)
+            buf_printf(&text, " %.*s", item.len < 5 ? (int)item.len : 5, item.data);
+    buf_append_byte(&text, '\0');
+    world_note(w, "%s: %.*s: %s, %llu:%s", whose, (int)e->key_len, e->key,
+               value_encoding_name(&e->value), (unsigned long long)value_length(&e->value),
+               buf_view(&text).data);
+    buf_free(&text);
+}
+
 static int missing_in(struct world *w, const struct member *a, const struct member *b, int shown)
 {
     for (int i = 0; i < a->node->store.live->count; i++) {

@@ -294,11 +294,16 @@ void object_version(struct objects *o, struct object *x)
 {
     struct entry *e = node_find(o->reference->node, bytes_from_cstr(x->name), NULL);
     if (e == NULL) world_fail(o->w, "the reference has no %s", x->name);
+    object_add_version(x, entry_digest(e, 0));
+}
+
+void object_add_version(struct object *x, uint64_t digest)
+{
     if (x->versions == x->cap) {
         x->cap = x->cap ? x->cap * 2 : 16;
         x->history = mem_realloc(x->history, x->cap * sizeof(*x->history));
     }
-    x->history[x->versions++] = entry_digest(e, 0);
+    x->history[x->versions++] = digest;
 }
 
 enum object_answer object_read_answer(int kind, const struct reader_value *reply)

@@ -58,6 +58,7 @@ void object_pop(struct objects *o, struct object *x, struct buf *words, int *kin
 // Runs the words at the reference too; then what it has is a version.
 void object_apply(struct objects *o, struct bytes words);
 void object_version(struct objects *o, struct object *x);
+void object_add_version(struct object *x, uint64_t digest);
 
 enum object_answer { ANSWER_DONE, ANSWER_MISSING, ANSWER_REFUSED };
 enum object_answer object_read_answer(int kind, const struct reader_value *reply);

@@ -116,6 +116,8 @@ uint64_t entry_digest(const struct entry *e, int flags);
 uint64_t node_digest(const struct node *n);
 uint64_t node_key_count(const struct node *n);
 bool is_temporary_key(struct bytes key);
+// Writes down what a value holds, as far as a line goes.
+void world_note_value(struct world *w, const char *whose, const struct entry *e);
 // Writes down how two nodes differ, a few keys of it.
 void world_note_difference(struct world *w, const struct member *a, const struct member *b);
 // The entry of a key in whichever database it is; *db tells.
