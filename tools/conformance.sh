@@ -10,13 +10,14 @@
 # The suite is taken from the distribution's source package of redis, by apt from the machine's own
 # sources, the first time; it stays in ${XDG_CACHE_HOME:-~/.cache}/wherry. Its helpers redis-cli,
 # redis-benchmark and redis-sentinel are the installed ones. The tests are as upstream wrote them.
-# One run at a time: the suite's ports are fixed.
+# Two runs at a time need ports of their own: CONFORMANCE_PORT is the first of 8000.
 set -euo pipefail
 export LC_ALL=C
 here=$(cd "$(dirname "$0")/.." && pwd)
 version=7.0
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/wherry/redis-suite-$version
 minutes=${CONFORMANCE_MINUTES:-15} # for each test
+port=${CONFORMANCE_PORT:-21111}
 
 declare -A groups=(
   [dump]="unit/dump integration/rdb integration/corrupt-dump integration/corrupt-dump-fuzzer
@@ -87,7 +88,7 @@ run_test() {
   local test=$1 log began=$SECONDS status=0 ok bad
   log=$run/log.${test//\//-}
   (cd "$run" && timeout -k 5 $((minutes * 60)) ./runtest $tls --durable --clients 1 --no-latency \
-    --single "$test") < /dev/null > "$log" 2>&1 || status=$?
+    --baseport "$port" --portcount 8000 --single "$test") < /dev/null > "$log" 2>&1 || status=$?
   sed -i 's/\x1b\[[0-9;]*m//g' "$log"
   ok=$(grep -ac '^\[ok\]' "$log" || true)
   bad=$(grep -acE '^\[(err|exception)\]' "$log" || true)
