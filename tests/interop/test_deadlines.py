@@ -12,8 +12,13 @@ import data
 from harness import CERTS, wires
 from test_migrate import Pinger
 
+DEADLINE_MS = 700
 LATE_MS = 10
 BESIDE_MS = 20
+# A measurement says something about wherry only while the idle node beside it is answered promptly:
+# else the machine itself stood still, and it is made again, a few times at the most.
+CALM_MS = 8
+TRIES = 6
 
 
 class BadPeer(threading.Thread):
@@ -80,6 +85,41 @@ class BadPeer(threading.Thread):
         self.listener.close()
 
 
+class Measure:
+    """How long something took, how late the node's deadlines were, and the worst PINGs at the node
+    and at the idle one; all in milliseconds."""
+
+    def __init__(self, node, control, act):
+        pingers = Pinger(node), Pinger(control)
+        for s in (node, control):
+            s.must("CONFIG", "RESETSTAT")
+        began = time.monotonic()
+        self.got = act()
+        self.took = (time.monotonic() - began) * 1000
+        self.beside, self.idle = (p.end() for p in pingers)
+        self.late, idle_late = (int(s.info("loop")["deadline_late_max_us"]) / 1000
+                                for s in (node, control))
+        self.noise = max(self.idle, idle_late)
+
+
+def measure(node, control, act):
+    for _ in range(TRIES):
+        m = Measure(node, control, act)
+        if m.noise <= CALM_MS:
+            break
+    return m
+
+
+def verdict(t, m, what, most_ms):
+    """It ended at its deadline, and nobody else noticed."""
+    t.check(m.late <= LATE_MS + m.noise, f"{what}: the deadline fired in time",
+            f"{m.late:.1f} ms late, noise of the machine {m.noise:.1f} ms")
+    t.check(DEADLINE_MS - 1 <= m.took <= most_ms + m.noise, f"{what}: given up in time",
+            f"after {m.took:.1f} ms, noise of the machine {m.noise:.1f} ms")
+    t.check(m.beside <= m.idle + BESIDE_MS, f"{what}: PINGs beside it",
+            f"{m.beside:.1f} ms, at the idle node {m.idle:.1f} ms")
+
+
 @wires("tls")
 def test_migrate(t):
     node, control = t.wherry(), t.wherry()
@@ -89,81 +129,52 @@ def test_migrate(t):
     for way, key in (("refuse_tls", "small"), ("drip_tls", "small"), ("silent", "small"),
                      ("drip", "small"), ("deaf", "big")):
         peer = BadPeer(way)
-        pingers = Pinger(node), Pinger(control)
-        node.must("CONFIG", "RESETSTAT")
-        control.must("CONFIG", "RESETSTAT")
-        began = time.monotonic()
-        reply = mover("MIGRATE", *peer.address, key, 0, 700)
-        took_ms = (time.monotonic() - began) * 1000
-        beside, idle = (p.end() for p in pingers)
+        m = measure(node, control,
+                    lambda: mover("MIGRATE", *peer.address, key, 0, DEADLINE_MS))
         peer.end()
-        t.check(reply.startswith(b"IOERR"), f"{way}: IOERR", repr(reply))
-        late_ms, idle_late_ms = (int(s.info("loop")["deadline_late_max_us"]) / 1000
-                                 for s in (node, control))
-        idle = max(idle, idle_late_ms)
-        t.check(late_ms <= LATE_MS + idle, f"{way}: the deadline fired in time",
-                f"{late_ms:.1f} ms late, idle node's worst ping {idle:.1f} ms")
-        # A deaf peer's system goes on taking bytes for a while; that is progress.
-        most = 3000 if way == "deaf" else 700 + LATE_MS + idle
-        t.check(699 <= took_ms <= most, f"{way}: given up in time",
-                f"after {took_ms:.1f} ms, idle node's worst ping {idle:.1f} ms")
-        t.check(beside <= idle + BESIDE_MS, f"{way}: PINGs beside it",
-                f"{beside:.1f} ms, at the idle node {idle:.1f} ms")
+        t.check(m.got.startswith(b"IOERR"), f"{way}: IOERR", repr(m.got))
+        # With a TLS handshake before it, or, a deaf peer's, with its system taking bytes a while.
+        verdict(t, m, way, DEADLINE_MS + {"deaf": 2000, "silent": 50, "drip": 50}.get(way, LATE_MS))
         t.equal(node("EXISTS", key), 1, f"{way}: the key stays")
 
 
 @wires("tls")
 def test_replica(t):
     """A primary that says nothing, or drips, is given up after repl-timeout."""
-    node, control = t.wherry("--repl-timeout", "700ms"), t.wherry()
+    node, control = t.wherry("--repl-timeout", f"{DEADLINE_MS}ms"), t.wherry()
+    node.must("CONFIG", "SET", "loglevel", "debug")
+
+    def given_up(text):
+        return text.count("-> backoff") + text.count("Timeout")
+
     for way in ("refuse_tls", "drip_tls", "silent", "drip"):
         peer = BadPeer(way)
-        pingers = Pinger(node), Pinger(control)
-        began = time.monotonic()
-        before = node.log_text().count("-> backoff") + node.log_text().count("Timeout")
-        node.must("CONFIG", "SET", "loglevel", "debug")
-        node.must("REPLICAOF", *peer.address)
-        t.until(lambda: gave_up(node, before), 10, f"{way}: given up")
-        took_ms = (time.monotonic() - began) * 1000
-        beside, idle = (p.end() for p in pingers)
+
+        def follow():
+            node.must("REPLICAOF", "NO", "ONE")
+            before = given_up(node.log_text())
+            node.must("REPLICAOF", *peer.address)
+            t.until(lambda: given_up(node.log_text()) > before, 10, f"{way}: given up")
+
+        m = measure(node, control, follow)
         node.must("REPLICAOF", "NO", "ONE")
         peer.end()
-        t.check(took_ms >= 699, f"{way}: not before its time", f"after {took_ms:.1f} ms")
-        t.check(took_ms <= 700 + LATE_MS + 50 + idle, f"{way}: in time (seen by polling the log)",
-                f"after {took_ms:.1f} ms")
-        t.check(beside <= idle + BESIDE_MS, f"{way}: PINGs beside it",
-                f"{beside:.1f} ms, at the idle node {idle:.1f} ms")
-
-
-def gave_up(node, before):
-    text = node.log_text()
-    return text.count("-> backoff") + text.count("Timeout") > before
+        # Seen by looking at the log every 20 ms.
+        verdict(t, m, way, DEADLINE_MS + LATE_MS + 70)
 
 
 @wires("tls")
 def test_accept(t):
     """A client that does no TLS, or drips it, is closed after tls-handshake-timeout."""
-    node, control = t.wherry("--tls-handshake-timeout", "700"), t.wherry()
+    node, control = t.wherry("--tls-handshake-timeout", str(DEADLINE_MS)), t.wherry()
     for way in ("silent", "drip"):
-        pingers = Pinger(node), Pinger(control)
-        began = time.monotonic()
-        s = socket.create_connection(node.address)
-        hello = iter(b"\x16\x03\x01\x40\x00\x01" + b"\x00" * 1000)
-        while True:
-            if way == "drip":
-                try:
-                    s.send(bytes([next(hello)]))
-                except OSError:
-                    break
-            readable, _, _ = select.select([s], [], [], 0.1)
-            if readable:
-                break
-            if time.monotonic() - began > 10:
-                break
-        took_ms = (time.monotonic() - began) * 1000
-        beside, idle = (p.end() for p in pingers)
-        s.close()
-        t.check(699 <= took_ms <= 700 + LATE_MS + idle + (100 if way == "drip" else 0),
-                f"{way}: closed in time", f"after {took_ms:.1f} ms, idle ping {idle:.1f} ms")
-        t.check(beside <= idle + BESIDE_MS, f"{way}: PINGs beside it",
-                f"{beside:.1f} ms, at the idle node {idle:.1f} ms")
+
+        def connect():
+            hello = iter(b"\x16\x03\x01\x40\x00\x01" + b"\x00" * 1000)
+            with socket.create_connection(node.address) as s:
+                until = time.monotonic() + 10
+                while time.monotonic() < until and not select.select([s], [], [], 0.05)[0]:
+                    if way == "drip":
+                        s.send(bytes([next(hello)]))
+
+        verdict(t, measure(node, control, connect), way, DEADLINE_MS + LATE_MS)
