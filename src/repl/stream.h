@@ -28,11 +28,11 @@ struct repl_stream {
     int64_t second_offset;       // id2 is good for requests up to this one; -1: none
     int64_t offset;              // master_repl_offset
     int64_t first;
-    int64_t received;   // >= offset
-    int64_t limit;      // repl-backlog-size, bytes
-    bool active;        // a backlog is kept
-    int selected_db;    // of the last SELECT written; -1: the next command needs one
-    struct list blocks; // of struct repl_block (stream.c)
+    int64_t received;    // >= offset
+    int64_t limit;       // repl-backlog-size, bytes
+    bool active;         // a backlog is kept
+    int selected_db;     // of the last SELECT written; -1: the next command needs one
+    struct list blocks;  // of struct repl_block (stream.c)
     struct list dropped; // blocks of a history that is over, not yet freed
     size_t block_count;  // of both lists
     struct list readers; // of struct repl_reader
