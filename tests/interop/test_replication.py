@@ -209,6 +209,7 @@ def test_failover(t):
     for old, new in ((a, b), (b, a), (a, b)):
         way = f"{old.kind} to {new.kind}"
         level(t, old, new)
+        t.until(lambda: "online" in str(repl(old)["slave0"]), 10, f"{way}: the target is online")
         t.equal(old("FAILOVER", "TO", *new.address, "TIMEOUT", 10000), b"OK", f"FAILOVER, {way}")
         t.until(lambda: repl(new)["role"] == "master", 15, f"{way}: the target is primary")
         linked(t, old, what=f"{way}: the old one follows")
