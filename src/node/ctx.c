@@ -95,7 +95,8 @@ static bool gone_by_time(struct ctx *c, struct entry *e, bool write)
     if (e->expire_ms == ENTRY_NO_EXPIRE || !entry_expired(e, c->node->call_unix_ms)) return false;
     if (c->client->flags & CLIENT_PRIMARY || c->node->loading) return false;
     if (repl_is_replica(c->node)) {
-        if (write && e->holds == 0) db_delete(&c->node->store, ctx_db(c), e);
+        if (write && !c->node->config.replica_read_only && e->holds == 0)
+            db_delete(&c->node->store, ctx_db(c), e);
         return true;
     }
     // A write that runs in spite of a pause (later in the EXEC that began it) needs the room.

@@ -18,9 +18,9 @@ struct loader_events {
 enum { LOADER_HIGH_WATER_BYTES = 1 << 20, LOADER_LOW_WATER_BYTES = 256 << 10 };
 
 struct loader_options {
-    bool checksum; // check the CRC64 at the end (rdbchecksum)
-    bool skip_expired;     // drop keys that have expired already (a primary); replicas keep them
-    bool sanitize;         // deep checks of every compact encoding (sanitize-dump-payload)
+    bool checksum;     // check the CRC64 at the end (rdbchecksum)
+    bool skip_expired; // drop keys that have expired already (a primary); replicas keep them
+    bool sanitize;     // deep checks of every compact encoding (sanitize-dump-payload)
     // Optional: told of each key that skip_expired drops (a primary owes its replicas a DEL).
     void (*expired)(void *owner, int db, struct bytes key);
     void *expired_owner;
