@@ -4,6 +4,20 @@
 
 #include "node/persist.h"
 
+#include <stdio.h>
+
+// Ours: where a link stands, what bounds its wait and how much of that is left, and what has passed
+// since it was made.
+static void info_link(struct buf *out, const char *name, const struct machine *m, uint64_t bytes)
+{
+    const struct machine_state *row = &m->type->states[m->state];
+    uint64_t left_us = machine_left_us(m);
+    buf_printf(out, "%s:state=%s,deadline=%s,left_ms=%lld,bytes=%llu,age_ms=%llu\r\n", name,
+               row->name, deadline_kind_name(row->deadline),
+               left_us == UINT64_MAX ? -1 : (long long)(left_us / 1000), (unsigned long long)bytes,
+               (unsigned long long)((loop_now_us(m->loop) - m->entered_us) / 1000));
+}
+
 static void info_replica(struct replication *r, struct buf *out)
 {
     const struct node *n = r->node;
@@ -34,6 +48,7 @@ static void info_replica(struct replication *r, struct buf *out)
         buf_printf(out, "master_link_down_since_seconds:%lld\r\n",
                    (long long)(down_ms < 0 ? -1 : down_ms / 1000));
     }
+    if (m->following) info_link(out, "master_link", &m->machine, m->payload_bytes);
     buf_printf(out, "slave_priority:%d\r\nslave_read_only:%d\r\nreplica_announced:%d\r\n",
                n->config.replica_priority, n->config.replica_read_only,
                n->config.replica_announced);
@@ -51,9 +66,12 @@ static void info_links(struct replication *r, struct buf *out)
     {
         const struct replica_link *l = list_entry(at, struct replica_link, link);
         char ip[128];
-        buf_printf(out, "slave%d:ip=%s,port=%d,state=%s,offset=%lld,lag=%lld\r\n", index++,
+        buf_printf(out, "slave%d:ip=%s,port=%d,state=%s,offset=%lld,lag=%lld\r\n", index,
                    primary_link_ip(l, ip), l->listening_port, primary_link_state(l),
                    (long long)l->ack_offset, (long long)primary_link_lag_s(l));
+        char name[32];
+        snprintf(name, sizeof(name), "replica%d_link", index++);
+        info_link(out, name, &l->machine, l->sent_bytes);
     }
 }
 

@@ -572,6 +572,7 @@ void primary_link_alive(struct replica_link *l)
 
 void primary_link_drained(struct replica_link *l, size_t taken, size_t left)
 {
+    l->sent_bytes += taken;
     struct machine_event event = {.type = EVENT_DRAINED, .taken = taken, .left = left};
     if (l->machine.state != LINK_GONE) machine_dispatch(&l->machine, &event);
 }

@@ -99,6 +99,7 @@ struct replica_link {
     uint64_t over_soft_since_us; // 0: it is not
     int64_t ack_offset;
     uint64_t ack_us;
+    uint64_t sent_bytes; // taken by the peer's system, snapshot and stream
     bool client_gone; // the client is going away by itself: don't close it
 };
 
