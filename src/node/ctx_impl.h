@@ -52,7 +52,8 @@ void multi_key_changed(struct node *n, int db, struct bytes key);
 void multi_db_changing(struct node *n, int db, struct db *fresh); // as node_db_changing
 // Whether EXEC could run now; else its client was queued on its waiter.
 bool multi_may_exec(struct client *c);
-uint32_t multi_flags(const struct client *c); // flags of queued commands, or'ed
+uint32_t multi_flags(const struct client *c);        // flags of queued commands, or'ed
+uint32_t multi_common_flags(const struct client *c); // those that all of them have
 
 // blocking.c
 void blocking_init(struct node *n);

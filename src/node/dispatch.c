@@ -166,7 +166,8 @@ static bool queues(const struct client *c, const struct command_slot *slot)
 
 // Why this command may not run now, as an error reply; NULL when it may.
 static const char *refusal_by_state(struct node *n, struct client *c,
-                                    const struct command_slot *slot, uint32_t flags)
+                                    const struct command_slot *slot, uint32_t flags,
+                                    uint32_t common)
 {
     const struct command *cmd = slot->command;
     bool writes = (flags & CMD_WRITE) != 0, from_primary = (c->flags & CLIENT_PRIMARY) != 0;
@@ -200,11 +201,11 @@ static const char *refusal_by_state(struct node *n, struct client *c,
                    "RESET are allowed in this context";
     }
     if (replica && !from_primary && !repl_link_up(n) && !n->config.replica_serve_stale_data &&
-        !(cmd->flags & CMD_STALE))
+        !(common & CMD_STALE))
         return "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
-    if (n->loading && !(cmd->flags & CMD_LOADING) && !n->async_loading)
+    if (n->loading && !(common & CMD_LOADING) && !n->async_loading)
         return "-LOADING Redis is loading the dataset in memory";
-    if (n->async_loading && (cmd->flags & CMD_NO_ASYNC_LOADING))
+    if (n->async_loading && (flags & CMD_NO_ASYNC_LOADING))
         return "-LOADING Redis is loading the dataset in memory";
     return NULL;
 }
@@ -252,7 +253,8 @@ static bool refuse_known(struct client *c, const struct command_slot *slot, cons
     }
     bool exec = strcmp(slot->name, "exec") == 0;
     uint32_t flags = cmd->flags | (exec ? multi_flags(c) : 0);
-    const char *why = refusal_by_state(n, c, slot, flags);
+    uint32_t common = cmd->flags & (exec ? multi_common_flags(c) : UINT32_MAX);
+    const char *why = refusal_by_state(n, c, slot, flags, common);
     if (why == NULL) return false;
     if (exec && !(c->flags & (CLIENT_DIRTY_EXEC | CLIENT_DIRTY_CAS))) {
         reply_errorf(&c->reply, "-EXECABORT Transaction discarded because of: %s",

@@ -84,6 +84,14 @@ void multi_discard(struct client *c)
     multi_unwatch(c);
 }
 
+uint32_t multi_common_flags(const struct client *c)
+{
+    uint32_t flags = UINT32_MAX;
+    for (int i = 0; i < c->queue_count; i++)
+        flags &= c->queue[i].command->flags;
+    return flags;
+}
+
 uint32_t multi_flags(const struct client *c)
 {
     uint32_t flags = 0;
