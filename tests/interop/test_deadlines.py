@@ -10,15 +10,11 @@ import time
 
 import data
 from harness import CERTS, wires
-from test_migrate import Pinger
+from pings import CALM_MS, TRIES, Pinger
 
 DEADLINE_MS = 700
 LATE_MS = 10
 BESIDE_MS = 20
-# A measurement says something about wherry only while the idle node beside it is answered promptly:
-# else the machine itself stood still, and it is made again, a few times at the most.
-CALM_MS = 8
-TRIES = 6
 
 
 class BadPeer(threading.Thread):

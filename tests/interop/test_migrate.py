@@ -5,6 +5,7 @@ import time
 
 import data
 from harness import wires
+from pings import CALM_MS, TRIES, Pinger
 
 
 def keys_of(server, db=0):
@@ -126,41 +127,23 @@ def test_replicas_follow(t):
     t.until(lambda: gone("DBSIZE") == 0, 20, "the source's replica has let go of them")
 
 
-class Pinger(threading.Thread):
-    """PINGs every millisecond; keeps how long each took, in milliseconds."""
-
-    def __init__(self, server):
-        super().__init__(daemon=True)
-        self.client, self.took, self.going = server.client(), [], True
-        self.start()
-
-    def run(self):
-        while self.going:
-            began = time.monotonic()
-            self.client("PING")
-            self.took.append((time.monotonic() - began) * 1000)
-            time.sleep(0.001)
-
-    def end(self):
-        self.going = False
-        self.join()
-        return max(self.took)
-
-
 @wires("tls")
 def test_others_are_served(t):
     """While a hash of 300,000 fields moves, clients of both sides notice nothing. An idle node
     pinged beside them tells what the machine itself does."""
-    source, target, control = t.wherry(), t.wherry(), t.wherry()
-    data.big_hash(source.c, "big", 300_000)
-    source.must("CONFIG", "RESETSTAT")
-    pingers = [Pinger(s) for s in (source, target, control)]
-    t.equal(source("MIGRATE", *target.address, "big", 0, 60000), b"OK", "it moves")
-    at_source, at_target, at_control = [p.end() for p in pingers]
-    t.check(at_source <= at_control + 20, "PINGs at the source",
-            f"{at_source:.1f} ms, at the idle node {at_control:.1f} ms")
-    t.check(at_target <= at_control + 20, "PINGs at the target",
-            f"{at_target:.1f} ms, at the idle node {at_control:.1f} ms")
+    here, there, control = t.wherry(), t.wherry(), t.wherry()
+    data.big_hash(here.c, "big", 300_000)
+    for _ in range(TRIES):
+        pingers = [Pinger(s) for s in (here, there, control)]
+        t.equal(here("MIGRATE", *there.address, "big", 0, 60000), b"OK", "it moves")
+        source, target, idle = [p.end() for p in pingers]
+        if idle <= CALM_MS:
+            break
+        here, there = there, here
+    t.check(source <= idle + 20, "PINGs at the source",
+            f"{source:.1f} ms, at the idle node {idle:.1f} ms")
+    t.check(target <= idle + 20, "PINGs at the target",
+            f"{target:.1f} ms, at the idle node {idle:.1f} ms")
 
 
 def test_writers_wait(t):
