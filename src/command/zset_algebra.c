@@ -169,6 +169,24 @@ static bool in_any_other(const struct algebra *a, struct bytes member)
     return false;
 }
 
+// What is left of many may be few, and is then held as few are.
+static void pack_again(struct algebra *a, struct value *v)
+{
+    const struct value_limits *limits = ctx_store(a->c)->limits;
+    if (v->encoding == ENCODING_LISTPACK || zset_length(v) > limits->zset_max_listpack_entries)
+        return;
+    struct value packed;
+    struct zset_iter it;
+    struct zset_entry entry;
+    zset_init(&packed);
+    zset_iter_begin(&it, v, zset_whole_span(v), false);
+    while (zset_iter_next(&it, &entry))
+        zset_set(&packed, entry.member, entry.score, limits);
+    zset_iter_end(&it);
+    store_free_value(ctx_store(a->c), v);
+    *v = packed;
+}
+
 // Takes the members of all other sources out of a copy of the first: cheaper than lookups where the
 // first is long and the others are short.
 static void subtract_by_removal(struct algebra *a, struct value *result)
@@ -185,6 +203,7 @@ static void subtract_by_removal(struct algebra *a, struct value *result)
             if (zset_remove(result, entry.member) && zset_length(result) == 0) break;
         source_end(&it);
     }
+    pack_again(a, result);
 }
 
 static void subtract(struct algebra *a, struct value *result)
