@@ -100,7 +100,7 @@ struct replica_link {
     int64_t ack_offset;
     uint64_t ack_us;
     uint64_t sent_bytes; // taken by the peer's system, snapshot and stream
-    bool client_gone; // the client is going away by itself: don't close it
+    bool client_gone;    // the client is going away by itself: don't close it
 };
 
 void primary_init(struct primary *p, struct loop *loop, struct log *log, struct repl_stream *stream,
