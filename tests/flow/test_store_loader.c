@@ -69,22 +69,32 @@ Test(store_loader, aux_fields_expiry_and_databases)
     world_free(&w);
 }
 
-Test(store_loader, an_rdb_with_a_history_keeps_what_has_expired)
+static void note_expired(void *owner, int db, struct bytes key)
 {
-    // Replicas may go on from it: the deletion has to be in the stream.
+    cr_expect_eq(db, 3);
+    cr_expect(bytes_equal(key, BYTES("old")));
+    ++*(int *)owner;
+}
+
+Test(store_loader, a_key_that_has_expired_is_dropped_and_told)
+{
+    // Replicas may go on from an RDB with a history: the deletion has to be in the stream.
     struct world w;
     world_init(&w, 1, 4);
     struct buf rdb = BUF_EMPTY;
+    int told = 0;
     expiring_rdb(&rdb, true);
-    struct loader_options options = {.checksum = true, .skip_expired = true};
+    struct loader_options options = {
+        .checksum = true, .skip_expired = true, .expired = note_expired, .expired_owner = &told};
     struct loader_stats stats;
     struct error error = load(&w, &rdb, &options, &stats);
     cr_expect_eq(error.class, ERROR_NONE, "%s", error.text);
-    cr_expect_eq(stats.keys_loaded, 3);
+    cr_expect_eq(stats.keys_loaded, 2);
     cr_expect_eq(stats.repl_offset, 12345678901);
     cr_expect_eq(stats.repl_stream_db, 3);
     cr_expect_str_eq(stats.repl_id, history);
-    cr_expect_not_null(find(&w, 3, "old"));
+    cr_expect_null(find(&w, 3, "old"));
+    cr_expect_eq(told, 1);
     buf_free(&rdb);
     world_free(&w);
 }
