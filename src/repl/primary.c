@@ -129,7 +129,7 @@ static int on_starved(struct machine *m, const struct machine_event *event)
 {
     struct replica_link *l = link_of(m);
     if (is_end(event)) return fail(l, event);
-    if (event->type != EVENT_ENTER && event->code != LINK_MORE) return m->state;
+    if (event->type == EVENT_BYTES) return m->state;
     link_pump(l);
     if (conn_queued(l->conn) > 0) return LINK_SEND;
     return l->snapshot_whole && l->pending.len == 0 ? sent(l) : m->state;
@@ -175,7 +175,7 @@ static int on_online(struct machine *m, const struct machine_event *event)
     }
     if (event->type == EVENT_TIMEOUT) return lost(l);
     if (is_end(event)) return fail(l, event);
-    if (event->type == EVENT_DRAINED) link_pump(l);
+    if (event->type != EVENT_BYTES) link_pump(l);
     return m->state;
 }
 
@@ -256,8 +256,9 @@ static void run_over(struct task *task)
 static void run_wake(struct task *task)
 {
     struct replica_link *l = list_entry(task, struct replica_link, wake);
-    // Only an idle link has to be woken: others are pumped when their conn has room.
-    if (l->machine.state == LINK_STARVED) link_tell(l, LINK_MORE, NULL);
+    // Others are pumped when their conn has room.
+    if (l->machine.state == LINK_STARVED || l->machine.state == LINK_ONLINE)
+        link_tell(l, LINK_MORE, NULL);
 }
 
 void link_check_limit(struct replica_link *l)
@@ -298,11 +299,16 @@ void link_pump(struct replica_link *l)
     if (l->read != NULL && l->pending.len == 0 && queued < LINK_WINDOW_BYTES &&
         !sync_read_next(l->read))
         l->snapshot_whole = true;
-    if (l->machine.state != LINK_ONLINE || queued >= LINK_WINDOW_BYTES) return;
-    struct chain out;
-    chain_init(&out);
-    if (repl_reader_take(l->primary->stream, &l->reader, &out, LINK_WINDOW_BYTES - queued) > 0)
-        link_write_chain(l, &out);
+    if (l->machine.state == LINK_ONLINE && queued < LINK_WINDOW_BYTES) {
+        struct chain out;
+        chain_init(&out);
+        repl_reader_take(l->primary->stream, &l->reader, &out, LINK_WINDOW_BYTES - queued);
+        if (out.len > 0) link_write_chain(l, &out);
+    }
+    // What was written may be gone already, into the system: then nothing else would bring us back.
+    bool more = l->pending.len > 0 || (l->machine.state == LINK_ONLINE &&
+                                       repl_reader_left(l->primary->stream, &l->reader) > 0);
+    if (more && conn_queued(l->conn) < LINK_WINDOW_BYTES) loop_defer(l->primary->loop, &l->wake);
 }
 
 // Once per turn of the loop, after all that fed the stream in it.

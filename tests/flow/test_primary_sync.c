@@ -466,3 +466,24 @@ Test(primary_sync, a_target_that_refuses_leaves_the_primary_as_it_was)
     rig_do("SET a 2", "+OK\r\n");
     peer_free(listener);
 }
+
+Test(primary_sync, a_replica_that_was_slow_gets_the_rest_when_its_wire_takes_all_at_once)
+{
+    rig_fill(4);
+    rig.node->config.repl_diskless_sync_delay_s = 5;
+    struct sim_wire slow = {.bytes_per_s = 20000};
+    rig.a = rig_replica();
+    rig.b = rig_replica();
+    sim_run_for(rig.sim, 1000000);
+    struct conn *c = rig_link(0)->conn;
+    sim_set_wire_out(c, &slow);
+    sim_run_for(rig.sim, 6000000); // the other one has everything by now
+    struct replica_link *l = rig_link(0);
+    cr_assert_eq(l->machine.state, LINK_SEND);
+    cr_assert_gt(l->pending.len, (size_t)4 * LINK_WINDOW_BYTES);
+    struct sim_wire wide = {.window_bytes = 64 << 20};
+    sim_set_wire_out(c, &wide);
+    sim_run_for(rig.sim, 1000000);
+    cr_assert_eq(l->machine.state, LINK_ARMED, "in %s with %zu pending",
+                 machine_state_name(&l->machine), l->pending.len);
+}
