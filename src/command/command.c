@@ -278,6 +278,15 @@ static const char *flags_of_access(enum key_access access)
     return "not_key";
 }
 
+// Where the flags depend on the arguments: SET reads only with GET; for others the row knows.
+static const char *variable_flags(struct ctx *c, const char *name, enum key_access access)
+{
+    if (strcmp(name, "set") != 0) return flags_of_access(access);
+    for (int i = 5; i < c->argc; i++)
+        if (ctx_is(c, i, "get")) return flags_of_access(KEY_READ_WRITE);
+    return flags_of_access(KEY_WRITE);
+}
+
 static void reply_key(struct ctx *c, const struct command_slot *slot, const struct key_ref *key)
 {
     const struct command_facts *facts = command_facts(slot->name);
@@ -285,10 +294,10 @@ static void reply_key(struct ctx *c, const struct command_slot *slot, const stru
     int count = facts != NULL ? keyspecs_parse(facts->specs, specs) : 0;
     const struct keyspec *spec =
         keyspec_covering(specs, count, c->argc - 2, c->argv + 2, key->index);
-    // Where the flags depend on the arguments, what the row says of this call is nearer.
     bool fixed =
         spec != NULL && memmem(spec->flags.data, spec->flags.len, "variable_flags", 14) == NULL;
-    struct bytes flags = fixed ? spec->flags : bytes_from_cstr(flags_of_access(key->access));
+    struct bytes flags =
+        fixed ? spec->flags : bytes_from_cstr(variable_flags(c, slot->name, key->access));
     // Said of the specification, not of a key that was found by it; always the last word.
     struct bytes incomplete = BYTES(" incomplete");
     if (flags.len > incomplete.len &&
