@@ -17,13 +17,20 @@ static void delete_key(struct migrate *m, struct migrate_key *k)
     host->delete_key(host, m->request.source_db, str_view(k->name));
 }
 
+// Whether an acknowledged key may go now; else its waiter is told.
+static bool may_delete(struct migrate *m, struct migrate_key *k)
+{
+    struct migrate_host *host = m->migrator->host;
+    if (host->paused != NULL && host->paused(host, &k->waiter)) return false;
+    return store_before_delete_held(host->store, m->request.source_db, k->entry, &k->waiter) ==
+           WRITE_NOW;
+}
+
 static void delete_later(struct waiter *w)
 {
     struct migrate_key *k = list_entry(w, struct migrate_key, waiter);
     struct migrate *m = k->migrate;
-    if (store_before_delete_held(m->migrator->host->store, m->request.source_db, k->entry,
-                                 &k->waiter) == WRITE_WAIT)
-        return;
+    if (!may_delete(m, k)) return;
     k->deleting = false;
     m->deleting--;
     delete_key(m, k);
@@ -51,9 +58,8 @@ void migrate_acknowledged(struct migrate *m, struct migrate_key *k)
         migrate_release(m, k);
         return;
     }
-    struct store *store = m->migrator->host->store;
     k->waiter.ready = delete_later;
-    if (store_before_delete_held(store, m->request.source_db, k->entry, &k->waiter) == WRITE_NOW) {
+    if (may_delete(m, k)) {
         delete_key(m, k);
         return;
     }

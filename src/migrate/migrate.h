@@ -23,6 +23,9 @@ struct migrate_host {
     struct log *log;
     // The target has acknowledged the key, which nobody holds any more: delete it, propagate that.
     void (*delete_key)(struct migrate_host *host, int db, struct bytes key);
+    // Optional. True when nothing may be written now (a failover compares offsets): then `w` was
+    // queued and is told when that is over.
+    bool (*paused)(struct migrate_host *host, struct waiter *w);
     // By the config, read when needed.
     uint64_t (*window_bytes)(const struct migrate_host *host);
     uint64_t (*payload_max_bytes)(const struct migrate_host *host);

@@ -22,8 +22,7 @@ struct replay {
     struct job job;
     const struct value *value;
     struct str *key, *temporary;
-    void (*feed)(void *owner, int argc, const struct bytes *argv);
-    void (*done)(void *owner);
+    const struct replay_events *events;
     void *owner;
     bool began; // the temporary key exists at the replicas, with its expiry
     bool open;  // the iterator is
@@ -73,14 +72,14 @@ static void begin(struct replay *r, const char *name)
 
 static void send_words(struct replay *r, int argc, const struct bytes *argv)
 {
-    r->feed(r->owner, argc, argv);
+    r->events->feed(r->owner, argc, argv);
     if (r->began) return;
     r->began = true;
     char when[24];
     int len = snprintf(when, sizeof(when), "%" PRId64, loop_unix_ms(r->loop) + REPLAY_EXPIRE_MS);
     struct bytes expire[] = {BYTES("PEXPIREAT"), str_view(r->temporary),
                              bytes_of(when, (size_t)len)};
-    r->feed(r->owner, 3, expire);
+    r->events->feed(r->owner, 3, expire);
 }
 
 // Sends what was gathered, and keeps the command's name and key for the next batch.
@@ -347,6 +346,7 @@ static bool stream_piece(struct replay *r)
 static enum job_state step(struct job *job, struct budget *budget)
 {
     struct replay *r = list_entry(job, struct replay, job);
+    if (r->events->waits(r->owner)) return JOB_IDLE;
     if (!r->open) open_iterator(r);
     while (element(r)) {
         if (batch_full(r)) flush(r);
@@ -354,7 +354,7 @@ static enum job_state step(struct job *job, struct budget *budget)
     }
     flush(r);
     close_iterator(r);
-    r->done(r->owner);
+    r->events->done(r->owner);
     return JOB_DONE;
 }
 
@@ -372,15 +372,12 @@ static struct bytes hash_tag(struct bytes key)
 }
 
 struct replay *replay_start(struct loop *loop, struct bytes key, const struct value *value,
-                            uint64_t nonce,
-                            void (*feed)(void *owner, int argc, const struct bytes *argv),
-                            void (*done)(void *owner), void *owner)
+                            uint64_t nonce, const struct replay_events *events, void *owner)
 {
     struct replay *r = mem_new(struct replay);
     r->loop = loop;
     r->value = value;
-    r->feed = feed;
-    r->done = done;
+    r->events = events;
     r->owner = owner;
     r->key = str_from(key);
     struct buf name = BUF_EMPTY;
@@ -394,6 +391,12 @@ struct replay *replay_start(struct loop *loop, struct bytes key, const struct va
     return r;
 }
 
+void replay_go_on(struct replay *r)
+{
+    job_start(r->loop, &r->job);
+}
+
+// One step also for a replica that loses its link in the middle of it.
 void replay_commit(struct replay *r, int64_t expire_ms)
 {
     char when[24];
@@ -401,11 +404,14 @@ void replay_commit(struct replay *r, int64_t expire_ms)
     struct bytes expire[] = {BYTES("PEXPIREAT"), str_view(r->temporary),
                              word(when, sizeof(when), "%" PRId64, expire_ms)};
     struct bytes rename[] = {BYTES("RENAME"), str_view(r->temporary), str_view(r->key)};
+    struct bytes multi = BYTES("MULTI"), exec = BYTES("EXEC");
+    r->events->feed(r->owner, 1, &multi);
     if (expire_ms >= 0)
-        r->feed(r->owner, 3, expire);
+        r->events->feed(r->owner, 3, expire);
     else
-        r->feed(r->owner, 2, persist);
-    r->feed(r->owner, 3, rename);
+        r->events->feed(r->owner, 2, persist);
+    r->events->feed(r->owner, 3, rename);
+    r->events->feed(r->owner, 1, &exec);
     r->began = false;
 }
 
@@ -413,7 +419,7 @@ void replay_undo(struct replay *r)
 {
     if (!r->began) return;
     struct bytes unlink[] = {BYTES("UNLINK"), str_view(r->temporary)};
-    r->feed(r->owner, 2, unlink);
+    r->events->feed(r->owner, 2, unlink);
     r->began = false;
 }
 

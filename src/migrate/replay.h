@@ -14,12 +14,16 @@ enum {
 };
 
 struct replay;
+struct replay_events {
+    void (*feed)(void *owner, int argc, const struct bytes *argv);
+    bool (*waits)(void *owner); // nothing may be fed now: replay_go_on will be called
+    void (*done)(void *owner);
+};
 // Begins, as a job; `value` stays the caller's and must not change until `done`, which comes later,
 // or until replay_cancel. `nonce` makes the temporary key's name unlike others.
 struct replay *replay_start(struct loop *loop, struct bytes key, const struct value *value,
-                            uint64_t nonce,
-                            void (*feed)(void *owner, int argc, const struct bytes *argv),
-                            void (*done)(void *owner), void *owner);
+                            uint64_t nonce, const struct replay_events *events, void *owner);
+void replay_go_on(struct replay *r);
 // After `done`: the temporary key becomes the key, with this time to live (-1: none).
 void replay_commit(struct replay *r, int64_t expire_ms);
 void replay_undo(struct replay *r);   // at any time: the temporary key goes

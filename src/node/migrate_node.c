@@ -6,6 +6,7 @@
 #include "migrate/migrate.h"
 #include "node/info.h"
 #include "node/parts.h"
+#include "node/pause.h"
 
 enum { MIGRATE_TIMEOUT_MS = 1000 }; // as in Redis, when none or nonsense is given
 
@@ -23,6 +24,11 @@ static struct node *node_of(const struct migrate_host *host)
 static void host_delete_key(struct migrate_host *host, int db, struct bytes key)
 {
     node_delete_key(node_of(host), db, key);
+}
+
+static bool host_paused(struct migrate_host *host, struct waiter *w)
+{
+    return pause_holds_up(node_of(host), false, w);
 }
 
 static uint64_t host_window(const struct migrate_host *host)
@@ -49,12 +55,14 @@ void migrate_init(struct node *n)
 {
     struct migration *m = n->migration = mem_new(struct migration);
     m->node = n;
+    list_init(&n->restores);
     m->host = (struct migrate_host){
         .loop = n->loop,
         .network = n->network,
         .store = &n->store,
         .log = &n->log,
         .delete_key = host_delete_key,
+        .paused = host_paused,
         .window_bytes = host_window,
         .payload_max_bytes = host_payload_max,
         .compress = host_compress,
@@ -73,6 +81,7 @@ void migrate_free(struct node *n)
 void migrate_role_changed(struct node *n)
 {
     migrate_cancel_all(&n->migration->migrator, "this node has become a replica");
+    restore_role_changed(n);
 }
 
 void migrate_visit(const struct node *n, void (*visit)(void *arg, const struct machine *m),

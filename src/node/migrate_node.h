@@ -9,6 +9,7 @@ void dump_command(struct ctx *c);
 void restore_command(struct ctx *c);
 void migrate_command(struct ctx *c);
 int migrate_command_keys(int argc, struct str *const *argv, struct key_ref *out, int max);
+void restore_role_changed(struct node *n);
 // The node becomes a replica: what is under way is given up, its keys stay.
 void migrate_role_changed(struct node *n);
 struct machine;

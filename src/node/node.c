@@ -91,6 +91,7 @@ void node_db_changing(struct node *n, int db, struct db *fresh)
 
 void node_db_changed(struct node *n, int db)
 {
+    n->db_changes++;
     tracking_flushed(n);
     blocking_db_changed(n, db);
     if (n->current == NULL) blocking_serve(n);

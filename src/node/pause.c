@@ -99,9 +99,9 @@ bool pause_expiry(const struct node *n)
 
 // The primary's stream stops for a digest and for CLIENT PAUSE. A failover and a shutdown only want
 // clients to write nothing.
-static enum pause_extent extent_for(const struct node *n, const struct client *c)
+static enum pause_extent extent_for(const struct node *n, bool from_primary)
 {
-    if (!(c->flags & CLIENT_PRIMARY) || n->pause == NULL) return pause_extent(n);
+    if (!from_primary || n->pause == NULL) return pause_extent(n);
     enum pause_extent a = n->pause->extent[PAUSE_DIGEST], b = n->pause->extent[PAUSE_COMMAND];
     return a > b ? a : b;
 }
@@ -110,9 +110,16 @@ bool pause_applies(struct node *n, const struct client *c, const struct command 
                    bool may_replicate, struct waiter *w)
 {
     (void)cmd;
-    enum pause_extent extent = extent_for(n, c);
+    enum pause_extent extent = extent_for(n, (c->flags & CLIENT_PRIMARY) != 0);
     if (extent == PAUSE_NOTHING || (c->flags & CLIENT_REPLICA)) return false;
     if (extent == PAUSE_WRITES && !may_replicate) return false;
+    list_push_back(&n->pause->waiting, &w->link);
+    return true;
+}
+
+bool pause_holds_up(struct node *n, bool from_primary, struct waiter *w)
+{
+    if (extent_for(n, from_primary) == PAUSE_NOTHING) return false;
     list_push_back(&n->pause->waiting, &w->link);
     return true;
 }

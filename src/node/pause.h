@@ -15,5 +15,8 @@ void pause_begin(struct node *n, enum pause_reason reason, enum pause_extent ext
                  uint64_t until_us);
 void pause_end(struct node *n, enum pause_reason reason);
 enum pause_extent pause_extent(const struct node *n);
+// For writes that are not a command of a client's (any more): true when one has to wait; `w` was
+// queued and is told when the pause ends.
+bool pause_holds_up(struct node *n, bool from_primary, struct waiter *w);
 
 #endif

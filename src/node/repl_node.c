@@ -33,7 +33,7 @@ static void primary_settings_of(void *owner, struct primary_settings *out)
 static bool snapshot_busy(void *owner)
 {
     struct node *n = ((struct replication *)owner)->node;
-    return n->store.snapshot != NULL || n->loading;
+    return n->store.snapshot != NULL || n->loading || n->insistent_replays > 0;
 }
 
 static bool snapshot(void *owner, struct snapshot_sink **sinks, int count, struct error *error)

@@ -9,6 +9,7 @@
 #include "node/migrate_node.h"
 #include "node/notify.h"
 #include "node/parts.h"
+#include "node/pause.h"
 #include "rdb/encode.h"
 #include "store/access.h"
 
@@ -96,6 +97,7 @@ void dump_command(struct ctx *c)
 
 struct restore {
     struct suspension suspension;
+    struct list link; // node->restores
     struct node *node;
     int db;
     struct str *key;
@@ -106,6 +108,10 @@ struct restore {
     struct value value;
     bool has_value;
     struct replay *replay; // batches for replicas
+    // What the replay counts on: no snapshot was cut, no database swapped or emptied since.
+    uint32_t replay_epoch;
+    uint64_t replay_db_changes;
+    bool insists; // that no snapshot for replicas is cut: one has been, in the middle of it
     struct waiter waiter;
 };
 
@@ -120,6 +126,8 @@ static struct rdb_decode_options decode_options(const struct node *n)
 static void restore_free(struct restore *r)
 {
     list_remove(&r->waiter.link);
+    list_remove(&r->link);
+    if (r->insists) r->node->insistent_replays--;
     if (r->stream != NULL) restore_stream_drop(r->stream);
     if (r->replay != NULL) replay_cancel(r->replay);
     if (r->has_value) store_free_value(&r->node->store, &r->value);
@@ -184,11 +192,40 @@ static void finish(struct restore *r, const char *error)
 
 // ---- the steps of a streamed one ----------------------------------------------------------------
 
+static void step_replay(struct restore *r);
+
+// Replicas that get a snapshot which was cut while they were being told have not seen its
+// beginning; and what was told before a flush or a swap is not where it was.
+static bool replay_is_void(const struct restore *r)
+{
+    const struct node *n = r->node;
+    if (r->from_primary) return false;
+    if (r->replay == NULL) return repl_feeding(n) && !is_past(r);
+    return r->replay_epoch != n->store.epoch || r->replay_db_changes != n->db_changes;
+}
+
+static void tell_again(struct restore *r)
+{
+    if (r->replay != NULL) {
+        replay_undo(r->replay);
+        replay_cancel(r->replay);
+        r->replay = NULL;
+        if (!r->insists) r->node->insistent_replays++;
+        r->insists = true;
+    }
+    step_replay(r);
+}
+
 static void step_attach(struct waiter *w)
 {
     struct restore *r = list_entry(w, struct restore, waiter);
     struct node *n = r->node;
+    if (pause_holds_up(n, r->from_primary, &r->waiter)) return;
     if (store_before_write(&n->store, r->db, str_view(r->key), &r->waiter) == WRITE_WAIT) return;
+    if (replay_is_void(r)) {
+        tell_again(r);
+        return;
+    }
     struct entry *old = db_find(store_db(&n->store, r->db), str_view(r->key));
     if (old != NULL && !r->replace && !entry_expired(old, loop_unix_ms(n->loop))) {
         if (r->replay != NULL) replay_undo(r->replay);
@@ -209,6 +246,7 @@ static void step_attach(struct waiter *w)
 static void replay_done(void *owner)
 {
     struct restore *r = owner;
+    r->waiter.ready = step_attach;
     step_attach(&r->waiter);
 }
 
@@ -218,15 +256,42 @@ static void replay_feed(void *owner, int argc, const struct bytes *argv)
     node_propagate(r->node, r->db, argc, argv);
 }
 
+static void replay_may(struct waiter *w)
+{
+    replay_go_on(list_entry(w, struct restore, waiter)->replay);
+}
+
+// While writes are paused (a failover compares offsets) nothing is added to the stream.
+static bool replay_waits(void *owner)
+{
+    struct restore *r = owner;
+    r->waiter.ready = replay_may;
+    return pause_holds_up(r->node, false, &r->waiter);
+}
+
+static const struct replay_events replay_events = {replay_feed, replay_waits, replay_done};
+
 static void step_replay(struct restore *r)
 {
     struct node *n = r->node;
+    r->waiter.ready = step_attach;
     if (r->from_primary || !repl_feeding(n) || is_past(r)) {
         step_attach(&r->waiter);
         return;
     }
-    r->replay = replay_start(n->loop, str_view(r->key), &r->value, rng_next(&n->rng), replay_feed,
-                             replay_done, r);
+    r->replay_epoch = n->store.epoch;
+    r->replay_db_changes = n->db_changes;
+    r->replay =
+        replay_start(n->loop, str_view(r->key), &r->value, rng_next(&n->rng), &replay_events, r);
+}
+
+void restore_role_changed(struct node *n)
+{
+    list_each_safe(at, &n->restores)
+    {
+        struct restore *r = list_entry(at, struct restore, link);
+        if (!r->from_primary) finish(r, "-READONLY You can't write against a read only replica.");
+    }
 }
 
 static void resume_input(struct client *c)
@@ -411,6 +476,7 @@ void restore_command(struct ctx *c)
     r->suspension.gone = restore_gone;
     r->waiter.ready = step_attach;
     list_init(&r->waiter.link);
+    list_init(&r->link);
     if (!parse_restore(c, r)) {
         restore_free(r);
         return;
@@ -424,6 +490,7 @@ void restore_command(struct ctx *c)
     c->client->restore = NULL;
     ctx_suspend(c, &r->suspension);
     ctx_propagate_none(c);
+    list_push_back(&c->node->restores, &r->link);
     restore_stream_listen(r->stream, &awaiting, r);
     restore_stream_await(r->stream);
 }
