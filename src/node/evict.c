@@ -36,6 +36,13 @@ static enum job_state evict_step(struct job *job, struct budget *budget)
     return evict(e->node) == RUNNING ? JOB_MORE : JOB_IDLE;
 }
 
+static void measure(struct evictor *e)
+{
+    e->base_bytes = mem_used_bytes();
+    e->base_mark = e->counts ? mem_thread_bytes(&e->thread) : 0;
+    e->base_us = loop_now_us(e->node->loop);
+}
+
 static struct evictor *get(struct node *n)
 {
     if (n->evictor != NULL) return n->evictor;
@@ -43,6 +50,7 @@ static struct evictor *get(struct node *n)
     e->node = n;
     job_init(&e->job, "evict", evict_step);
     e->counts = mem_thread_init(&e->thread);
+    measure(e);
     return e;
 }
 
@@ -55,13 +63,6 @@ void evict_free(struct node *n)
 }
 
 // ---- how much is used ---------------------------------------------------------------------------
-
-static void measure(struct evictor *e)
-{
-    e->base_bytes = mem_used_bytes();
-    e->base_mark = e->counts ? mem_thread_bytes(&e->thread) : 0;
-    e->base_us = loop_now_us(e->node->loop);
-}
 
 // Bytes that count against maxmemory. What replicas alone keep in memory does not: evicting for it
 // would feed them yet more.
