@@ -75,10 +75,19 @@ static bool parse_options(struct ctx *c, struct group_args *a, bool creates)
     return true;
 }
 
-// An id or `$`, the last id of the stream.
-static bool parse_group_id(struct ctx *c, const struct stream *s, struct stream_id *id)
+// An id or `$`, the last id of the stream; with `bounds` also `-` and `+`.
+static bool parse_group_id(struct ctx *c, const struct stream *s, bool bounds, struct stream_id *id)
 {
-    if (!bytes_equal(ctx_arg(c, 4), BYTES("$"))) return stream_id_arg(c, 4, 0, id);
+    struct bytes text = ctx_arg(c, 4);
+    if (bounds && bytes_equal(text, BYTES("-"))) {
+        *id = STREAM_ID_MIN;
+        return true;
+    }
+    if (bounds && bytes_equal(text, BYTES("+"))) {
+        *id = STREAM_ID_MAX;
+        return true;
+    }
+    if (!bytes_equal(text, BYTES("$"))) return stream_id_arg(c, 4, 0, id);
     *id = s ? s->last_id : STREAM_ID_MIN;
     return true;
 }
@@ -96,7 +105,7 @@ static void xgroup_create(struct ctx *c)
         wrong_words(c);
         return;
     }
-    if (!parse_group_id(c, a.s, &id)) return;
+    if (!parse_group_id(c, a.s, false, &id)) return;
     if (a.s == NULL) {
         struct value fresh;
         stream_new_value(&fresh);
@@ -129,7 +138,7 @@ static void xgroup_setid(struct ctx *c)
         wrong_words(c);
         return;
     }
-    if (!parse_group_id(c, a.s, &id)) return;
+    if (!parse_group_id(c, a.s, true, &id)) return;
     stream_group_set_id(a.g, id, a.entries_read);
     c->dirty++;
     ctx_notify(c, NOTIFY_STREAM, "xgroup-setid", a.key);

@@ -130,10 +130,12 @@ static enum rdb_progress on_group_numbers(struct value_decoder *d, struct rdb_re
     bool old = d->type == RDB_STREAM_LISTPACKS;
     RDB_TRY(read_numbers(d, r, old ? 3 : 4));
     const uint64_t *n = b->numbers;
-    int64_t entries_read = old ? STREAM_UNKNOWN : (int64_t)n[2];
+    struct stream *s = d->value.u.stream;
+    struct stream_id last = {n[0], n[1]};
+    // Before Redis 7.0 nobody counted: what can be told from the last id is taken.
+    int64_t entries_read = old ? stream_distance(s, last) : (int64_t)n[2];
     struct bytes name = kept_view(&d->first);
-    b->group =
-        stream_group_create(d->value.u.stream, name, (struct stream_id){n[0], n[1]}, entries_read);
+    b->group = stream_group_create(s, name, last, entries_read);
     if (b->group == NULL) return decode_twice(r, "consumer group", name);
     b->pending_left = n[old ? 2 : 3];
     d->step = b->pending_left ? STREAM_PENDING_ID : STREAM_CONSUMER_COUNT;

@@ -215,7 +215,7 @@ class Words:
                         "CREATECONSUMER", "DELCONSUMER")
         words = ["XGROUP", sub, self.key(), self.group()]
         if sub in ("CREATE", "SETID"):
-            words.append(self.pick("$", "0", self.id()))
+            words.append(self.pick("$", "0", self.id(), self.id(), self.pick("-", "+", "(1")))
             words += self.maybe("MKSTREAM", chance=0.5 if sub == "CREATE" else 0.03)
             words += self.maybe("ENTRIESREAD", self.pick(0, 3, 100, -1, -2), chance=0.2)
         elif sub != "DESTROY":

@@ -172,6 +172,7 @@ Test(stream_id, texts_are_read_and_written)
     char text[STREAM_ID_TEXT_BYTES];
     cr_assert(stream_id_parse(BYTES("12-34"), 0, &id) && id.ms == 12 && id.seq == 34);
     cr_assert(stream_id_parse(BYTES("12"), 9, &id) && id.ms == 12 && id.seq == 9);
+    cr_assert(stream_id_parse(BYTES("007-+08"), 0, &id) && id.ms == 7 && id.seq == 8);
     const char *const bad[] = {
         "", "-", "+", "1-", "-1", "1-2-3", "a", "1-*", "18446744073709551616"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
