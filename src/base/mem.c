@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #ifdef WHERRY_JEMALLOC
 #include <jemalloc/jemalloc.h>
@@ -29,6 +30,16 @@ void *mem_zalloc(size_t size)
 void *mem_realloc(void *ptr, size_t size)
 {
     return check(realloc(ptr, size ? size : 1), size);
+}
+
+void *mem_zero_pages(size_t size)
+{
+    enum { PAGE_BYTES = 4096 };
+    size_t whole = (size + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
+    void *ptr = check(aligned_alloc(PAGE_BYTES, whole), whole);
+    // Private anonymous memory: what is given back reads as zero (madvise(2), MADV_DONTNEED).
+    if (madvise(ptr, whole, MADV_DONTNEED) != 0) memset(ptr, 0, whole);
+    return ptr;
 }
 
 void *mem_alloc_array(size_t count, size_t size)

@@ -13,6 +13,9 @@
 void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *mem_zalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *mem_realloc(void *ptr, size_t size) __attribute__((returns_nonnull));
+// Like mem_zalloc, for large sizes, without touching the memory: recycled pages are given back to
+// the system, which hands out zeroed ones as they are used. Clearing megabytes would hold the loop.
+void *mem_zero_pages(size_t size) __attribute__((malloc, returns_nonnull));
 // NULL when the memory is not to be had.
 void *mem_try(size_t size) __attribute__((malloc, warn_unused_result));
 void mem_free(void *ptr); // NULL is fine

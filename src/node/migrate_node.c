@@ -241,8 +241,17 @@ void migrate_command(struct ctx *c)
         return;
     }
     struct bytes *keys = mem_array(struct bytes, (size_t)r.key_count);
-    for (int i = 0; i < r.key_count; i++)
+    int present = 0;
+    for (int i = 0; i < r.key_count; i++) {
         keys[i] = ctx_arg(c, first_key + i);
+        present += ctx_find_read(c, keys[i]) != NULL;
+    }
+    if (present == 0) {
+        // As in Redis: without a word to the target.
+        mem_free(keys);
+        reply_status(c->reply, "NOKEY");
+        return;
+    }
     r.keys = keys;
     struct migrate_wait *w = mem_new(struct migrate_wait);
     w->suspension.gone = client_gone;

@@ -8,9 +8,10 @@
 #include <endian.h>
 
 enum {
-    STEP_BUCKETS = 1,         // moved on the side of a lookup or a write
-    STEP_EMPTY = 16,          // empty ones that it may pass over
-    JOB_BUCKETS = 16,         // moved between two looks at a budget
+    STEP_BUCKETS = 1, // moved on the side of a lookup or a write
+    STEP_EMPTY = 16,  // empty ones that it may pass over
+    JOB_BUCKETS = 16, // moved between two looks at a budget
+    LAZY_TABLE_BYTES = 256 * 1024,
     RELEASE_BUCKETS = 4096,   // 256 KiB at a time go back to the system
     SHRINK_BELOW_PART = 8,    // a table is too big when this part of it would do
     SMALLEST_SHRUNK_BITS = 2, // smaller ones are left alone
@@ -174,7 +175,8 @@ static int bits_for(uint64_t count)
 
 static struct bucket *table_new(int bits)
 {
-    return mem_zalloc(sizeof(struct bucket) << bits);
+    size_t size = sizeof(struct bucket) << bits;
+    return size >= LAZY_TABLE_BYTES ? mem_zero_pages(size) : mem_zalloc(size);
 }
 
 void dict_release_moved(struct dict *d)
