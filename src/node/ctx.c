@@ -205,8 +205,9 @@ void ctx_changed(struct ctx *c, struct bytes key, uint64_t changes)
 {
     node_key_changed(c->node, c->db, key);
     c->dirty += changes;
-    if (repl_is_replica(c->node) && !(c->client->flags & CLIENT_PRIMARY))
-        repl_own_changed(c->node, c->db, key);
+    // On a read-only one this is only PFCOUNT keeping its result: the key stays the primary's.
+    bool ours = repl_is_replica(c->node) && !(c->client->flags & CLIENT_PRIMARY);
+    if (ours && !c->node->config.replica_read_only) repl_own_changed(c->node, c->db, key);
 }
 
 void ctx_notify(struct ctx *c, uint32_t class_flag, const char *event, struct bytes key)
