@@ -60,6 +60,12 @@ void wire_random(struct world *w, const struct member *a, const struct member *b
     sim_set_link(w->sim, b->host, a->host, 0, &back);
 }
 
+// What was swallowed never comes: a wire that has begun with that goes on with it.
+static bool swallows(const struct flow *f)
+{
+    return f->wire.drop_after_bytes != 0 && f->taken >= f->wire.drop_after_bytes;
+}
+
 bool wire_break(struct world *w, const struct member *a, const struct member *b)
 {
     struct flow *found = NULL;
@@ -70,7 +76,8 @@ bool wire_break(struct world *w, const struct member *a, const struct member *b)
         for (int i = 0; i < 2; i++) {
             struct flow *f = &k->flow[i];
             bool fits = strcmp(f->from_host, a->host) == 0 && strcmp(f->to_host, b->host) == 0;
-            if (fits && f->from != NULL && f->to != NULL && pick(w, ++seen) == 0) found = f;
+            fits = fits && f->from != NULL && f->to != NULL && !swallows(f);
+            if (fits && pick(w, ++seen) == 0) found = f;
         }
     }
     if (found == NULL) return false;
@@ -109,12 +116,9 @@ void wires_mend(struct world *w)
         for (int i = 0; i < 2; i++) {
             struct flow *f = &k->flow[i];
             if (f->from == NULL) continue;
-            bool lost = f->wire.drop_after_bytes != 0 && f->taken >= f->wire.drop_after_bytes;
             // What crawls along already would go on crawling.
             if (f->busy_until_us > sim_now_us(w->sim) + SLOW_US) sim_cut(&f->from->base);
-            struct sim_wire wire = good;
-            // What was swallowed is gone for good: such a conn never recovers.
-            if (lost) wire = f->wire;
+            struct sim_wire wire = swallows(f) ? f->wire : good;
             sim_set_wire_out(&f->from->base, &wire);
         }
     }
