@@ -17,13 +17,22 @@ static void delete_key(struct migrate *m, struct migrate_key *k)
     host->delete_key(host, m->request.source_db, str_view(k->name));
 }
 
-// Whether an acknowledged key may go now; else its waiter is told.
+// Whether an acknowledged key may go now; else its waiter is told. A frozen store will have other
+// entries when it thaws, and not before nobody holds any: the key is let go of, and is the first to
+// be written then.
 static bool may_delete(struct migrate *m, struct migrate_key *k)
 {
     struct migrate_host *host = m->migrator->host;
+    int db = m->request.source_db;
     if (host->paused != NULL && host->paused(host, &k->waiter)) return false;
-    return store_before_delete_held(host->store, m->request.source_db, k->entry, &k->waiter) ==
-           WRITE_NOW;
+    if (host->store->frozen) {
+        migrate_release(m, k);
+        store_wait_thaw(host->store, &k->waiter);
+        return false;
+    }
+    if (k->entry == NULL)
+        return store_before_write(host->store, db, str_view(k->name), &k->waiter) == WRITE_NOW;
+    return store_before_delete_held(host->store, db, k->entry, &k->waiter) == WRITE_NOW;
 }
 
 static void delete_later(struct waiter *w)

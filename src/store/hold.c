@@ -152,6 +152,12 @@ void store_thaw(struct store *s)
     wake_all(s, &s->held_waiters[s->live->count]);
 }
 
+void store_wait_thaw(struct store *s, struct waiter *w)
+{
+    assert(s->frozen);
+    list_push_front(&s->held_waiters[s->live->count], &w->link);
+}
+
 bool store_held(const struct store *s, int db_index)
 {
     if (s->frozen) return true;
@@ -251,8 +257,9 @@ enum write_verdict store_before_delete_held(struct store *s, int db_index, struc
         snapshot_emit(s, db, e);
         owed = false;
     }
-    if (!owed && e->holds == 1 && !s->frozen) return WRITE_NOW;
+    assert(!s->frozen);
+    if (!owed && e->holds == 1) return WRITE_NOW;
     if (owed) snapshot_hurry(s, db, e);
-    list_push_back(s->frozen ? &s->held_waiters[s->live->count] : &h->sole, &w->link);
+    list_push_back(&h->sole, &w->link);
     return WRITE_WAIT;
 }

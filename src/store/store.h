@@ -142,6 +142,9 @@ void store_wait_held(struct store *s, int db_index, struct waiter *w);
 void store_freeze(struct store *s);
 void store_thaw(struct store *s);
 
+// Queues `w` before all others, until the store, which is frozen, thaws.
+void store_wait_thaw(struct store *s, struct waiter *w);
+
 enum write_verdict { WRITE_NOW, WRITE_WAIT };
 // To be called for each key before a command changes it (also before the key is created).
 // WRITE_NOW: go on; a small entry that a snapshot still owes was emitted, its epoch is now current.
@@ -153,7 +156,8 @@ enum write_verdict store_before_write(struct store *s, int db_index, struct byte
 bool store_guards_writes(const struct store *s);
 // The same for one of those who hold the entry and now wants to delete it (MIGRATE): WRITE_NOW once
 // nobody else holds it and no snapshot owes it. The caller releases its hold and deletes in the
-// same dispatch, so that parked writers find what it left. One such waiter per entry.
+// same dispatch, so that parked writers find what it left. One such waiter per entry. Not while the
+// store is frozen: who holds an entry then keeps it from thawing.
 enum write_verdict store_before_delete_held(struct store *s, int db_index, struct entry *e,
                                             struct waiter *w) __attribute__((warn_unused_result));
 

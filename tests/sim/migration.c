@@ -526,6 +526,26 @@ static void kill_waiter(struct scene *s, struct member *m)
     if (seen > 0) client_ask(s->admins[m->index], NULL, NULL, "CLIENT KILL ID %U", id);
 }
 
+// Who reads everything, or lets nobody write, while keys are on their way.
+static void save_something(struct scene *s, int side)
+{
+    static const char *const words[] = {"BGSAVE",         "BGSAVE",       "SAVE",
+                                        "DEBUG RELOAD",   "DEBUG DIGEST", "CLIENT PAUSE 50 WRITE",
+                                        "CLIENT PAUSE 20"};
+    struct world *w = s->w;
+    struct client_link *c = s->admins[side];
+    int count = w->member_count - 3; // replicas
+    struct member *replica = count > 0 ? &w->members[2 + pick(w, (uint64_t)count)] : NULL;
+    if (replica != NULL && chance(w, 50)) {
+        if (!member_up(replica)) return;
+        member_stop(replica); // and a full sync when it is back
+        replica->restart_at_us = sim_now_us(w->sim) + pick_spread(w, 1, 200000);
+        return;
+    }
+    const char *what = words[pick(w, sizeof(words) / sizeof(words[0]))];
+    if (member_up(side_of(s, side))) client_ask(c, NULL, NULL, what);
+}
+
 static void change_role(struct scene *s, struct member *m)
 {
     if (!member_ready(m)) return;
@@ -557,10 +577,8 @@ static void on_fault(struct world_timer *t)
         sim_heal_all(w->sim);
     else if (what < 73 && s->crashes)
         crash(s, chance(w, 50) ? a : b);
-    else if (what < 80 && s->saves && member_up(a))
-        client_ask(s->admins[side], NULL, NULL, "BGSAVE");
-    else if (what < 86 && s->saves && b->index >= 2 && member_up(b))
-        member_stop(b); // and a full sync when it is back
+    else if (what < 86 && s->saves)
+        save_something(s, side);
     else if (what < 94 && s->kills)
         kill_waiter(s, a);
     else if (what < 97 && s->roles)
@@ -733,7 +751,11 @@ static void play(struct world *w)
     mem_free(s);
 }
 
-static const struct world_case cases[] = {{0}};
+static const struct world_case cases[] = {
+    {"an acknowledged key waits for DEBUG RELOAD, which waits for its hold", 20008},
+    {"a batch waits for DEBUG RELOAD, which waits for an acknowledged key", 20003},
+    {0},
+};
 
 int main(int argc, char **argv)
 {
