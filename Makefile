@@ -50,7 +50,7 @@ FUZZ_SECONDS ?= 60
 FLOW_BIN := $(patsubst tests/flow/%.c,$(OUT)/tests/flow/%,$(wildcard tests/flow/test_*.c))
 
 .PHONY: all deps programs tests demo test unit flow interop sim tidy format asan tsan graph bench \
-        fuzz fuzz-run conformance clean print-landcheck
+        fuzz fuzz-run conformance clean
 .SECONDARY:
 
 # What needs packages asks for `deps` and then makes the rest in a second make, so that nothing is
@@ -156,7 +156,3 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-
-# What must build before a change is taken.
-print-landcheck:
-	@echo $(OUT)/libwherry.a $(OUT)/libsim.a $(if $(wildcard src/server/main.c),$(OUT)/wherry-server)

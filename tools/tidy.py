@@ -22,6 +22,7 @@ LONG_FILES = {
     "tests/sim/migration.c": "one world: its nodes, their model, its faults and what must hold",
 }
 LONG_FUNCTIONS = {}
+TRACKED_LIMIT = 512 * 1024  # bytes of any file in git
 
 # A folder may include itself and those before it...
 FOLDERS = ["base", "loop", "conn", "proto", "value", "rdb", "store", "repl", "migrate", "cluster",
@@ -217,6 +218,20 @@ def check_format(report):
                                 f"{', ...' if len(lines) > 5 else ''}): make format")
 
 
+def check_tracked(report):
+    """Git holds sources and small test data: no core dump, no build output."""
+    if not os.path.exists(os.path.join(ROOT, ".git")):
+        return  # sources without their history
+    got = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True,
+                         check=True)
+    for path in filter(None, got.stdout.split("\0")):
+        full = os.path.join(ROOT, path)
+        size = os.path.getsize(full) if os.path.exists(full) else 0
+        report.check(size <= TRACKED_LIMIT,
+                     f"{path}: {size} bytes in git; at most {TRACKED_LIMIT}")
+        report.check(not path.startswith("build"), f"{path}: build output in git")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build", help="folder of the object files")
@@ -227,6 +242,7 @@ def main():
         ("banned calls", check_calls),
         ("no writable global data", lambda report: check_data(report, build)),
         ("format", check_format),
+        ("what git tracks", check_tracked),
     ]
     failed = 0
     for name, rule in rules:
