@@ -16,7 +16,7 @@ BUILD   ?= build
 MODE    ?= release
 TLS     ?= yes
 
-PACKAGES := libuv1-dev libssl-dev libhiredis-dev libjemalloc-dev liblzf-dev libcriterion-dev \
+PACKAGES := libuv1-dev libssl-dev libhiredis-dev libjemalloc-dev liblzf-dev libbsd-dev libcriterion-dev \
             libc6-dev gcc clang-format graphviz redis-server redis-tools redis-sentinel \
             tcl tcl-tls procps openssl python3
 
@@ -30,7 +30,7 @@ CFLAGS_tsan    := -Wno-format-truncation -O1 -g -fsanitize=thread -fno-omit-fram
 LIBS_tsan      :=
 CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS_$(MODE)) -Isrc -MMD -MP $(EXTRA_CFLAGS)
 LDFLAGS := -pie -Wl,-z,relro,-z,now $(filter -fsanitize%,$(CFLAGS_$(MODE)))
-LIBS    := -luv $(if $(filter no,$(TLS)),,-lssl) -lcrypto -lhiredis -llzf -lm -lpthread $(LIBS_$(MODE))
+LIBS    := -luv $(if $(filter no,$(TLS)),,-lssl) -lcrypto -lhiredis -llzf -lbsd -lm -lpthread $(LIBS_$(MODE))
 OUT     := $(BUILD)$(if $(filter-out release,$(MODE)),/$(MODE))$(if $(filter no,$(TLS)),/no-tls)
 
 # Everything but the programs is one archive; tests and programs link what they use of it.

@@ -9,7 +9,7 @@ export LC_ALL=C
 
 if ! command -v dpkg-query > /dev/null || ! command -v apt-get > /dev/null; then
   missing=()
-  for header in uv.h openssl/ssl.h hiredis/hiredis.h jemalloc/jemalloc.h lzf.h criterion/criterion.h; do
+  for header in uv.h openssl/ssl.h hiredis/hiredis.h jemalloc/jemalloc.h lzf.h bsd/unistd.h criterion/criterion.h; do
     echo "#include <$header>" | ${CC:-cc} -E - > /dev/null 2>&1 || missing+=("the header $header")
   done
   for program in clang-format dot redis-server redis-cli redis-benchmark redis-sentinel tclsh ps openssl python3; do

@@ -95,6 +95,15 @@ bool mem_thread_init(struct mem_thread *t)
 #endif
 }
 
+bool mem_set_background_purge(bool on)
+{
+#ifdef WHERRY_JEMALLOC
+    return mallctl("background_thread", NULL, NULL, &on, sizeof(on)) == 0;
+#else
+    return !on;
+#endif
+}
+
 bool mem_purge(void)
 {
 #ifdef WHERRY_JEMALLOC

@@ -24,6 +24,10 @@ size_t mem_size(const void *ptr);
 // Bytes allocated by the whole process, as the allocator counts them.
 uint64_t mem_used_bytes(void);
 
+// Whether freed memory is given back to the system by a thread of the allocator's own, and not in
+// the middle of somebody's free. False: this allocator can't do what was asked.
+bool mem_set_background_purge(bool on);
+
 // Gives back to the system what the allocator keeps; takes its time. False: it cannot.
 bool mem_purge(void);
 // Appends what the allocator says of itself; takes its time.

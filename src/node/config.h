@@ -13,6 +13,7 @@
 #include "value/value.h"
 
 enum { CONFIG_BIND_MAX = 16, CONFIG_SAVE_POINTS_MAX = 16, CONFIG_PERCENTILES_MAX = 32 };
+enum { OOM_SCORE_VALUES = 3 }; // of a primary, a replica, a child that saves
 
 enum maxmemory_policy {
     POLICY_NOEVICTION,
@@ -73,6 +74,9 @@ struct config {
     } latency_percentiles;
     uint32_t notify_keyspace_events; // flags of notify.h
     int shutdown_timeout_s;
+    bool set_proc_title;
+    char *proc_title_template;
+    bool disable_thp, jemalloc_bg_thread;
 
     // data
     struct value_limits limits;
@@ -88,7 +92,7 @@ struct config {
     // rdb
     struct save_point save[CONFIG_SAVE_POINTS_MAX];
     int save_count;
-    bool stop_writes_on_bgsave_error, rdbcompression, rdbchecksum;
+    bool stop_writes_on_bgsave_error, rdbcompression, rdbchecksum, rdb_save_incremental_fsync;
     enum { SANITIZE_NO, SANITIZE_YES, SANITIZE_CLIENTS } sanitize_dump_payload;
     int64_t rdb_key_save_delay_us, key_load_delay_us, loading_process_events_interval_bytes;
 
@@ -114,8 +118,18 @@ struct config {
         PROPAGATION_PANIC,
         PROPAGATION_PANIC_ON_REPLICAS
     } propagation_error_behavior;
-    int appendfsync; // kept for CONFIG; there is no append-only log
-    bool no_appendfsync_on_rewrite;
+
+    // Kept for CONFIG: nobody reads them while `appendonly`, `oom-score-adj` are off, in Redis as
+    // here.
+    struct {
+        int fsync, rewrite_percentage;
+        int64_t rewrite_min_bytes;
+        char *filename, *dirname;
+        bool no_fsync_on_rewrite, load_truncated, use_rdb_preamble, timestamps,
+            rewrite_incremental_fsync;
+    } aof;
+    int oom_score_adj[OOM_SCORE_VALUES];
+    bool rdb_del_sync_files; // full syncs leave no files behind, whatever it says
 
     // migration, ours
     int64_t migrate_window_bytes; // migrate-window: payload in flight per link

@@ -11,7 +11,7 @@
 bool apply_listen(struct node *n, struct error *error)
 {
     if (!apply_tls(n, error)) return false;
-    return node_listen(n, error);
+    return node_listen(n, error) && apply_title(n, error);
 }
 
 // A bad file or value leaves the old context in service.
@@ -96,8 +96,23 @@ bool apply_dir(struct node *n, struct error *error)
     return config_enter_dir(&n->config, error);
 }
 
+bool apply_title(struct node *n, struct error *error)
+{
+    struct buf title = BUF_EMPTY;
+    bool ok = node_title(n, &title, error);
+    if (ok && n->config.set_proc_title && n->show_title != NULL) n->show_title(buf_view(&title));
+    buf_free(&title);
+    return ok;
+}
+
+bool apply_background_purge(struct node *n, struct error *error)
+{
+    if (mem_set_background_purge(n->config.jemalloc_bg_thread)) return true;
+    return error_set(error, ERROR_CONFIG, "the allocator has no background thread");
+}
+
 bool config_apply_all(struct node *n, struct error *error)
 {
     return apply_log(n, error) && apply_tls(n, error) && apply_memory(n, error) &&
-           apply_delays(n, error);
+           apply_delays(n, error) && apply_title(n, error);
 }

@@ -478,6 +478,28 @@ static void percentiles_lines(const struct config *c, const struct directive *d,
 const struct directive_kind kind_percentiles = {percentiles_set, percentiles_get,
                                                 percentiles_lines};
 
+static bool oom_values_set(struct config *c, const struct directive *d, int argc,
+                           const struct bytes *argv, struct error *error)
+{
+    int64_t number[OOM_SCORE_VALUES];
+    if (argc != OOM_SCORE_VALUES)
+        return error_set(error, ERROR_CONFIG, "'%s' takes %d values", d->name, OOM_SCORE_VALUES);
+    for (int i = 0; i < argc; i++)
+        if (!read_number(d, 1, &argv[i], &number[i], error)) return false;
+    for (int i = 0; i < argc; i++)
+        c->oom_score_adj[i] = (int)number[i];
+    return true;
+}
+
+static void oom_values_get(const struct config *c, const struct directive *d, struct buf *out)
+{
+    (void)d;
+    for (int i = 0; i < OOM_SCORE_VALUES; i++)
+        buf_printf(out, "%s%d", i ? " " : "", c->oom_score_adj[i]);
+}
+
+const struct directive_kind kind_oom_values = {oom_values_set, oom_values_get, NULL};
+
 // Bytes, or a percentage, which is kept as a negative number.
 static bool memory_percent_set(struct config *c, const struct directive *d, int argc,
                                const struct bytes *argv, struct error *error)

@@ -54,7 +54,8 @@ extern const struct unsupported_directive config_unsupported[];
 
 extern const struct directive_kind kind_bool, kind_int, kind_i64, kind_memory, kind_string,
     kind_nullable, kind_enum, kind_octal, kind_bind, kind_save, kind_output_limit, kind_notify,
-    kind_replicaof, kind_duration, kind_only, kind_percentiles, kind_memory_percent;
+    kind_replicaof, kind_duration, kind_only, kind_percentiles, kind_memory_percent,
+    kind_oom_values;
 
 // Sets a directive from its words, field only.
 bool directive_set(struct config *c, const struct directive *d, int argc, const struct bytes *argv,
@@ -73,6 +74,8 @@ bool apply_dir(struct node *n, struct error *error);
 // Goes to `dir`, which is an absolute path from then on.
 bool config_enter_dir(struct config *c, struct error *error);
 bool apply_repl(struct node *n, struct error *error);
+bool apply_title(struct node *n, struct error *error);
+bool apply_background_purge(struct node *n, struct error *error);
 // Every apply once, at start.
 bool config_apply_all(struct node *n, struct error *error);
 

@@ -71,6 +71,8 @@ struct node {
     int listener_count;
     struct tls_context *tls;                                       // NULL: TLS is not configured
     void (*set_tls)(struct network *net, struct tls_context *tls); // tells the network; may be NULL
+    const char *program;                    // as it was started, for its title
+    void (*show_title)(struct bytes title); // where a process has one; may be NULL
 
     // running a command
     struct ctx *current;  // the outermost call, or NULL

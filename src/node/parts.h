@@ -76,4 +76,8 @@ void evict_clients(struct node *n);         // closes the largest until the rest
 bool node_listen(struct node *n, struct error *error);
 void node_unlisten(struct node *n);
 
+// ---- title.c ------------------------------------------------------------------------------------
+// Appends what ps shows of this node; false: the template makes no sense.
+bool node_title(const struct node *n, struct buf *out, struct error *error);
+
 #endif

@@ -181,10 +181,12 @@ static bool save_start(struct persist *p, enum save_kind kind, struct error *err
 {
     struct node *n = p->node;
     struct snapshot_aux aux[PERSIST_AUX_MAX];
-    struct save_file_options options = {.dir = n->config.dir,
-                                        .name = n->config.dbfilename,
-                                        .rdb = persist_rdb_options(n),
-                                        .aux = aux};
+    struct save_file_options options = {
+        .dir = n->config.dir,
+        .name = n->config.dbfilename,
+        .rdb = persist_rdb_options(n),
+        .sync_every_bytes = n->config.rdb_save_incremental_fsync ? PERSIST_SYNC_BYTES : 0,
+        .aux = aux};
     options.aux_count = persist_aux(n, aux);
     if (p->save != NULL) return error_set(error, ERROR_LIMIT, "a save is under way already");
     // The delay is for tests of what goes on meanwhile; nothing does at the end.

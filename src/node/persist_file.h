@@ -17,6 +17,8 @@ enum { SAVE_WINDOW_BYTES = 512 * 1024, SAVE_PENDING_MAX_BYTES = 256 << 20 };
 struct save_file_options {
     const char *dir, *name; // copied
     struct rdb_options rdb;
+    int64_t
+        sync_every_bytes; // so much is synced on the way (0: only at the end), to spread the load
     const struct snapshot_aux *aux;
     int aux_count;
 };

@@ -1,6 +1,7 @@
 // Saving. Steps, one file operation at a time:
 //
 //   open -> write ... write -> sync -> close -> rename -> sync of the folder -> done
+//           write -> sync of a part -> write, after each sync_every_bytes
 //     any failure, a flush of the data, or cancelling -> close -> unlink -> done
 //
 // A local file has no peer that could stall us for ever, so no step has a deadline: an operation
@@ -19,6 +20,7 @@
 enum save_step {
     SAVE_OPEN,
     SAVE_WRITE,
+    SAVE_SYNC_PART,
     SAVE_SYNC,
     SAVE_CLOSE,
     SAVE_RENAME,
@@ -34,10 +36,11 @@ struct save_file {
     char *dir, *temp, *path;
     struct file_req req;
     enum save_step step;
-    bool busy;     // the request is with the loop
-    bool complete; // the snapshot has ended well
-    int fd;        // -1: not open
-    int64_t offset;
+    bool busy;                // the request is with the loop
+    bool complete;            // the snapshot has ended well
+    int fd;                   // -1: not open
+    int64_t offset, synced;   // bytes
+    int64_t sync_every_bytes; // 0: only at the end
     struct chain pending;
     struct error error;
     struct task settle; // goes on outside of the snapshot's callbacks
@@ -97,7 +100,10 @@ static void save_abort(struct save_file *f)
 static void write_next(struct save_file *f)
 {
     struct bytes view;
-    if (chain_peek(&f->pending, &view, 1) == 1) {
+    if (f->sync_every_bytes > 0 && f->offset - f->synced >= f->sync_every_bytes) {
+        f->synced = f->offset;
+        submit(f, SAVE_SYNC_PART, FILE_SYNC);
+    } else if (chain_peek(&f->pending, &view, 1) == 1) {
         f->req.data = (void *)view.data;
         f->req.len = view.len;
         f->req.offset = f->offset;
@@ -127,6 +133,7 @@ static void save_failed(struct save_file *f, int64_t result)
     static const char *const what[] = {
         [SAVE_OPEN] = "Failed opening the temp RDB file",
         [SAVE_WRITE] = "Write error saving DB on disk",
+        [SAVE_SYNC_PART] = "Error syncing the RDB file",
         [SAVE_SYNC] = "Error syncing the RDB file",
         [SAVE_CLOSE] = "Error closing the RDB file",
         [SAVE_RENAME] = "Error moving temp DB file on the final destination",
@@ -165,6 +172,7 @@ static void on_file(struct file_req *req)
     }
     switch (f->step) {
     case SAVE_OPEN:
+    case SAVE_SYNC_PART:
         f->step = SAVE_WRITE;
         settle(f);
         return;
@@ -234,6 +242,7 @@ struct save_file *save_file_start(struct store *s, const struct save_file_option
     f->store = s;
     f->loop = s->loop;
     f->fd = -1;
+    f->sync_every_bytes = options->sync_every_bytes;
     f->done = done;
     f->owner = owner;
     chain_init(&f->pending);

@@ -8,12 +8,14 @@
 #include "node/parts.h"
 #include "server/logger.h"
 
+#include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -66,6 +68,11 @@ static void write_pidfile(struct log *log, const char *path)
     fclose(f);
 }
 
+static void show_title(struct bytes title)
+{
+    setproctitle("-%.*s", (int)title.len, title.data);
+}
+
 static int fatal_config(const struct error *error)
 {
     fprintf(stderr, "*** FATAL CONFIG FILE ERROR (wherry " WHERRY_VERSION ") ***\n%s\n",
@@ -73,7 +80,7 @@ static int fatal_config(const struct error *error)
     return EXIT_FAILURE;
 }
 
-static int run(struct config *config)
+static int run(struct config *config, const char *program)
 {
     struct error error = ERROR_OK;
     struct logger *logger = logger_new(config, &error);
@@ -89,6 +96,10 @@ static int run(struct config *config)
     raise_descriptor_limit(log, config->maxclients);
     if (pidfile != NULL) write_pidfile(log, pidfile);
 
+    if (config->disable_thp && prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0)
+        log_warning(log, "disable-thp: the system refuses: %s", strerror(errno));
+    if (!mem_set_background_purge(config->jemalloc_bg_thread))
+        log_warning(log, "jemalloc-bg-thread: the allocator has no background thread");
     signal(SIGPIPE, SIG_IGN);
     uint64_t seed;
     if (RAND_bytes((unsigned char *)&seed, sizeof(seed)) != 1) return EXIT_FAILURE;
@@ -99,6 +110,8 @@ static int run(struct config *config)
     struct node *n = node_new(loop, net, config, command_families, seed);
     n->log = *log;
     n->set_tls = net_set_tls;
+    n->program = program;
+    n->show_title = show_title;
     logger_role(logger, n);
     int status = EXIT_FAILURE;
     if (config_apply_all(n, &error) && node_start(n, &error)) {
@@ -122,7 +135,7 @@ static int run(struct config *config)
     return status;
 }
 
-int main(int argc, char **argv)
+int main(int argc, char **argv, char **environment)
 {
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0)) {
         printf("wherry server v=" WHERRY_VERSION " protocol=redis-7.0.15\n");
@@ -139,5 +152,9 @@ int main(int argc, char **argv)
         config_free(&config);
         return fatal_config(&error);
     }
-    return run(&config);
+    char *program = strdup(argv[0]); // the title takes the place of the arguments
+    setproctitle_init(argc, argv, environment);
+    int status = run(&config, program);
+    free(program);
+    return status;
 }

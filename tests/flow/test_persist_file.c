@@ -25,9 +25,12 @@ static bool saved(void *arg)
     return ((struct saving *)arg)->done > 0;
 }
 
+enum { SYNC_EVERY_BYTES = 256 * 1024 };
+
 static struct save_file *save_begin(struct world *w, struct saving *s)
 {
-    struct save_file_options options = {.dir = "/data", .name = "dump.rdb"};
+    struct save_file_options options = {
+        .dir = "/data", .name = "dump.rdb", .sync_every_bytes = SYNC_EVERY_BYTES};
     struct error error = ERROR_OK;
     *s = (struct saving){0};
     struct save_file *f = save_file_start(&w->store, &options, on_saved, s, &error);
@@ -87,12 +90,18 @@ static struct str *read_back(struct world *w, struct reading *r)
     return text;
 }
 
-static bool temp_left(struct world *w)
+// Bytes that the temporary file holds; 0: there is none.
+static size_t temp_bytes(struct world *w)
 {
     char name[64];
     struct bytes data;
     sprintf(name, "/data/temp-%d.rdb", (int)getpid());
-    return sim_file_get(w->node, name, &data);
+    return sim_file_get(w->node, name, &data) ? data.len : 0;
+}
+
+static bool temp_left(struct world *w)
+{
+    return temp_bytes(w) > 0;
 }
 
 static void fill(struct world *w, uint64_t salt)
@@ -175,6 +184,26 @@ Test(persist_file, a_disk_that_fails_leaves_the_old_file_and_no_other)
         str_free(now);
         world_free(&w);
     }
+}
+
+Test(persist_file, parts_are_synced_on_the_way)
+{
+    struct world w;
+    struct str *old, *now;
+    struct saving s;
+    world_with_dump(&w, &old, &now);
+    struct save_file *f = save_begin(&w, &s);
+    while (temp_bytes(&w) <= 4 * SYNC_EVERY_BYTES && !s.done)
+        sim_run_for(w.sim, 100);
+    cr_assert(!s.done);
+    sim_crash(w.node, true);
+    save_file_abandon(f);
+    sim_run_for(w.sim, 1000000);
+    sim_restart(w.node);
+    cr_expect_geq(temp_bytes(&w), 2 * SYNC_EVERY_BYTES, "without power the parts are still there");
+    str_free(old);
+    str_free(now);
+    world_free(&w);
 }
 
 Test(persist_file, losing_power_at_any_instant_leaves_a_whole_file, .timeout = 120)
