@@ -2,8 +2,11 @@
 #
 #   all            packages that are missing, then the programs
 #   demo           a trial over TLS: full sync and MIGRATE with a million-field hash
-#   test           build, tidy, unit, flow, sim and interop tests (each also a target of its own)
+#   test           build, tidy, unit, flow, sim, interop tests and a short chaos (each also a target
+#                  of its own)
 #   sim            worlds of whole nodes: SEEDS of each, with seeds per second
+#   chaos          chains of wherry and Redis under faults for CHAOS_SECONDS, CHAOS_KILLS times
+#                  kill -9 amid a full sync
 #   asan, tsan     unit, flow and interop tests under sanitizers
 #   conformance    Redis's own suite: GROUP=dump|repl|tls|types, or FILES='unit/dump ...'; TLS=1
 #   bench          speed next to redis-server in the same run
@@ -49,8 +52,8 @@ FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(OUT)/tests/fuzz/%,$(wildcard tests/fuzz/
 FUZZ_SECONDS ?= 60
 FLOW_BIN := $(patsubst tests/flow/%.c,$(OUT)/tests/flow/%,$(wildcard tests/flow/test_*.c))
 
-.PHONY: all deps programs tests demo test unit flow interop sim tidy format asan tsan graph bench \
-        fuzz fuzz-run conformance clean
+.PHONY: all deps programs tests demo test unit flow interop chaos sim tidy format asan tsan graph \
+        bench fuzz fuzz-run conformance clean
 .SECONDARY:
 
 # What needs packages asks for `deps` and then makes the rest in a second make, so that nothing is
@@ -105,7 +108,7 @@ sim: deps
 RUN_TESTS = @python3 tools/test.py --build $(OUT) $(if $(FILTER),--filter '$(FILTER)')
 test: deps
 	$(AGAIN) tests
-	$(RUN_TESTS) tidy unit flow sim interop
+	$(RUN_TESTS) tidy unit flow sim interop chaos
 unit: deps
 	$(AGAIN) $(UNIT_BIN)
 	$(RUN_TESTS) unit
@@ -115,6 +118,13 @@ flow: deps
 interop: deps
 	$(AGAIN) programs
 	$(RUN_TESTS) interop
+# Chains of servers under faults, and kills amid full syncs. CHAOS=words chooses: WRW, kills ...
+CHAOS_SECONDS ?= 180
+CHAOS_KILLS   ?= 200
+chaos: deps
+	$(AGAIN) programs
+	@python3 tests/chaos/run.py --server $(OUT)/wherry-server --seconds $(CHAOS_SECONDS) \
+	  --kills $(CHAOS_KILLS) $(addprefix --seed ,$(SEED)) $(CHAOS)
 asan tsan: deps
 	$(AGAIN) MODE=$@ tests
 	@python3 tools/test.py --build $(BUILD)/$@ $(if $(FILTER),--filter '$(FILTER)') unit flow sim interop

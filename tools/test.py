@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the project's tests and sums them up: tools/test.py [options] STAGE...
 
-Stages: tidy, unit, flow, sim, interop; what they run is built already (`make tests`). Every program runs
+Stages: tidy, unit, flow, sim, interop, chaos (a short form); what they run is built already (`make tests`). Every program runs
 even when an earlier one failed; the last line is `N passed, N failed`, the exit status 0 when
 nothing failed. A program that dies, hangs or runs no test counts as a failure.
 """
@@ -16,7 +16,8 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TIMEOUT_S = {"tidy": 300, "unit": 600, "flow": 600, "sim": 600, "interop": 1800}
+TIMEOUT_S = {"tidy": 300, "unit": 600, "flow": 600, "sim": 600, "interop": 1800,
+             "chaos": 600}
 SYNTHESIS = re.compile(r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
 PLAIN = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 
@@ -84,6 +85,9 @@ def programs(stage, args):
     if stage == "interop":
         argv = [sys.executable, "tests/interop/run.py", "--server", f"{args.build}/wherry-server"]
         return [("interop", argv + ([args.filter] if args.filter else []))]
+    if stage == "chaos":
+        return [("chaos", [sys.executable, "tests/chaos/run.py", "--server",
+                           f"{args.build}/wherry-server", "--seconds", "20", "--kills", "6"])]
     if stage == "sim":  # worlds under a few seeds, and under those that once failed
         names = sorted(n[:-2] for n in os.listdir(f"{ROOT}/tests/sim") if n.endswith(".c"))
         return [(f"sim/{n}", [f"{args.build}/tests/sim/{n}", "--cases", "--seeds", "12"])
@@ -113,7 +117,7 @@ def run_stage(stage, args, logs):
 
 def run_programs(stage, todo, jobs, logs):
     passed = failed = 0
-    live = stage in ("interop", "tidy")
+    live = stage in ("interop", "chaos", "tidy")
     with concurrent.futures.ThreadPoolExecutor(1 if live else jobs) as pool:
         def one(item):
             began = time.monotonic()

@@ -31,6 +31,9 @@ CERTS = os.path.join(ROOT, "tests/tls")
 # Below the range that systems take outgoing ports from.
 PORTS = tuple(map(int, os.environ.get("WHERRY_TEST_PORTS", "21600-21999").split("-")))
 READY_S, END_S = 30, 30
+# How reports of sanitizers begin.
+SANITIZERS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
+              ": runtime error:")
 
 
 def wires(*names):
@@ -242,7 +245,13 @@ class Proxy:
                 near.close()
                 continue
             with self.lock:
+                self.pairs = [p for p in self.pairs if p[0].fileno() >= 0]
                 self.pairs.append((near, far))
+                if self.refusing:  # shut meanwhile
+                    self.pairs.pop()
+                    near.close()
+                    far.close()
+                    continue
             threading.Thread(target=self.pump, args=(near, far, "up"), daemon=True).start()
             threading.Thread(target=self.pump, args=(far, near, "down"), daemon=True).start()
 
@@ -251,7 +260,9 @@ class Proxy:
             while True:
                 with self.lock:
                     self.lock.wait_for(lambda: not self.stalled or self.over)
-                data = source.recv(1 << 16)
+                # At a low rate bytes drip instead of coming in lumps.
+                rate = self.rate
+                data = source.recv(min(1 << 16, max(1, int(rate / 20))) if rate else 1 << 16)
                 if not data:
                     break
                 with self.lock:
@@ -264,8 +275,8 @@ class Proxy:
                 if limit is not None and self.moved[way] >= limit:
                     self.cut_at.pop(way, None)
                     break
-                if self.rate:
-                    time.sleep(len(data) / self.rate)
+                if rate:
+                    time.sleep(len(data) / rate)
         except OSError:
             pass
         for s in (source, sink):
@@ -295,6 +306,19 @@ class Proxy:
                     s.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
+
+    def shut(self):
+        """Ends what goes through and lets nothing in, until open_again()."""
+        self.refusing = True
+        self.cut()
+
+    def open_again(self):
+        """As new: nothing refused, stalled, slowed or about to be cut."""
+        with self.lock:
+            self.refusing = self.stalled = False
+            self.rate = None
+            self.cut_at = {}
+            self.lock.notify_all()
 
     def cut_after(self, way, count):
         """Ends the connection that moves byte `count` from now on `way` ("up" or "down")."""
@@ -349,6 +373,11 @@ class Trial:
             p.close()
         for s in self.servers:
             s.end()
+            text = s.log_text()
+            for words in SANITIZERS:
+                if words in text:
+                    self.check(False, f"a sanitizer's report in the log of {s.kind} on {s.port}",
+                               text[text.index(words):][:3000])
         if self.failed:
             for s in self.servers:
                 print(f"    log of {s.kind} on {s.port}:\n{s.tail(25)}", end="")
