@@ -82,6 +82,24 @@ void dict_iter_begin(struct dict_iter *it, struct dict *d)
     it->bucket = &d->table[0][it->index];
 }
 
+// A walk meets items in the order of their hashes, that is, each in a line of memory that is not in
+// the cache. Those that are a little ahead are asked for early: two lines of each, which is most of
+// what is read of a small one. (GCC 12 takes a function that only prefetches for one that does
+// nothing, and drops calls of it: hence always_inline.)
+__attribute__((always_inline)) static inline void prefetch_ahead(const struct dict_iter *it)
+{
+    enum { AHEAD_BUCKETS = 3, LINE_BYTES = 64 };
+    const struct dict *d = it->dict;
+    if (it->index + 2 * AHEAD_BUCKETS >= table_size(d, it->table)) return;
+    const struct bucket *b = &d->table[it->table][it->index + AHEAD_BUCKETS];
+    __builtin_prefetch(b + AHEAD_BUCKETS);
+    for (unsigned left = bucket_taken(b); left; left &= left - 1) {
+        const char *item = b->item[__builtin_ctz(left)];
+        __builtin_prefetch(item);
+        __builtin_prefetch(item + LINE_BYTES);
+    }
+}
+
 // The bucket after the current one; NULL at the end.
 static struct bucket *iter_advance(struct dict_iter *it)
 {
@@ -108,6 +126,7 @@ void *dict_iter_next(struct dict_iter *it)
         }
         it->bucket = iter_advance(it);
         it->slot = 0;
+        prefetch_ahead(it);
     }
     return NULL;
 }
