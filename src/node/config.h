@@ -133,6 +133,7 @@ struct config {
 
     // migration, ours
     int64_t migrate_window_bytes; // migrate-window: payload in flight per link
+    bool migrate_compression;     // LZF in the payloads that MIGRATE sends
 
     char *config_file; // absolute path; NULL: started without one
 };

@@ -222,6 +222,7 @@ const struct directive config_directives[] = {
 
     // migration, ours
     MEMORY("migrate-window", NULL, migrate_window_bytes, "1mb", 0, 64 << 10, 64 << 20),
+    BOOL("migrate-compression", NULL, migrate_compression, "no", 0),
 
     // Redis's, of which one value is true here
     {"appendonly", NULL, &kind_only, 0, "no", NOT_LOADING, 0, 0, NULL, NULL},

@@ -43,7 +43,7 @@ static uint64_t host_payload_max(const struct migrate_host *host)
 
 static bool host_compress(const struct migrate_host *host)
 {
-    return node_of(host)->config.rdbcompression;
+    return node_of(host)->config.migrate_compression;
 }
 
 static const char *host_verify_name(const struct migrate_host *host)

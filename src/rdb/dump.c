@@ -75,8 +75,8 @@ void dump_encoder_free(struct dump_encoder *d)
 
 // ---- counting ---------------------------------------------------------------------------------
 
-// The encoder runs and its output is thrown away; what is lent is never copied, so a large string
-// or block costs nothing but, where it is to be compressed, the compressing.
+// The encoder runs, and strings are counted where they are. Only where they are to be compressed
+// must they be, to see what comes of it; then the output is thrown away.
 struct dump_counter {
     struct rdb_encoder value;
     uint64_t bytes;
@@ -86,6 +86,7 @@ struct dump_counter *dump_counter_new(const struct value *v, const struct rdb_op
 {
     struct dump_counter *d = mem_new(struct dump_counter);
     encoder_init(&d->value, v, options->compress);
+    d->value.counts = !options->compress;
     d->bytes = TYPE_BYTES + FOOTER_BYTES;
     return d;
 }
@@ -95,9 +96,10 @@ bool dump_counter_step(struct dump_counter *d, struct budget *budget)
     struct rdb_encoder *e = &d->value;
     while (!e->finished) {
         encoder_next(e);
-        d->bytes += buf_len(&e->stage) + e->lent.len;
+        d->bytes += buf_len(&e->stage) + e->lent.len + e->counted;
         buf_clear(&e->stage);
         e->lent = (struct bytes){0};
+        e->counted = 0;
         bool left = budget == NULL || budget_left(budget, e->work);
         e->work = 0;
         if (!left) break;

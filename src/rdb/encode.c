@@ -70,6 +70,10 @@ void encoder_next(struct rdb_encoder *e)
 
 bool encoder_put(struct rdb_encoder *e, struct bytes text)
 {
+    if (e->counts) {
+        e->counted += rdb_plain_bytes(text);
+        return true;
+    }
     if (rdb_put_compact(&e->stage, text, e->compress)) {
         e->work += (uint32_t)text.len / 16;
         return true;

@@ -28,6 +28,8 @@ struct rdb_encoder {
     struct buf stage;  // comes first,
     struct bytes lent; // then this, borrowed from the value
     uint32_t work;     // units of what was produced since they were last counted
+    bool counts;       // only how long it is matters: strings are counted and not put
+    uint64_t counted;  // bytes of those
     uint8_t step;      // of the type's own function; 0 at first
     bool iterating;    // the iterator is open
     struct bytes held; // second string of a pair; a zset's score is in `score`

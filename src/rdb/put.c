@@ -62,20 +62,21 @@ void rdb_put_length(struct buf *out, uint64_t length)
 
 // ---- strings ----------------------------------------------------------------------------------
 
+// How many bytes the text takes as a number; 0: it is none that has such a form.
+static int number_bytes(struct bytes s, int64_t *n)
+{
+    if (s.len > NUMBER_TEXT_MAX_BYTES || !text_to_i64(s, n)) return 0;
+    if (*n < INT32_MIN || *n > INT32_MAX) return 0;
+    if (*n >= INT8_MIN && *n <= INT8_MAX) return 1;
+    return *n >= INT16_MIN && *n <= INT16_MAX ? 2 : 4;
+}
+
 static bool put_number(struct buf *out, struct bytes s)
 {
     int64_t n;
-    if (s.len > NUMBER_TEXT_MAX_BYTES || !text_to_i64(s, &n)) return false;
-    if (n < INT32_MIN || n > INT32_MAX) return false;
-    uint8_t form = INT32_FORM;
-    int len = 4;
-    if (n >= INT8_MIN && n <= INT8_MAX) {
-        form = INT8_FORM;
-        len = 1;
-    } else if (n >= INT16_MIN && n <= INT16_MAX) {
-        form = INT16_FORM;
-        len = 2;
-    }
+    int len = number_bytes(s, &n);
+    if (len == 0) return false;
+    uint8_t form = len == 1 ? INT8_FORM : len == 2 ? INT16_FORM : INT32_FORM;
     unsigned char *to = (unsigned char *)buf_reserve(out, 1 + (size_t)len);
     to[0] = form;
     little_endian(to + 1, (uint64_t)n, len);
@@ -107,6 +108,14 @@ static bool put_lzf(struct buf *out, struct bytes s)
 bool rdb_put_compact(struct buf *out, struct bytes s, bool compress)
 {
     return put_number(out, s) || (compress && put_lzf(out, s));
+}
+
+uint64_t rdb_plain_bytes(struct bytes s)
+{
+    int64_t n;
+    unsigned char head[LENGTH_MAX_BYTES];
+    int number = number_bytes(s, &n);
+    return number > 0 ? 1 + (uint64_t)number : length_form(head, s.len) + s.len;
 }
 
 void rdb_put_string(struct buf *out, struct bytes s, bool compress)

@@ -10,6 +10,8 @@ void rdb_put_double(struct buf *out, double number);
 // The whole string as a short integer, or LZF, when it has such a form; false, and nothing put,
 // when it is to be written as it is.
 bool rdb_put_compact(struct buf *out, struct bytes s, bool compress);
+// How many bytes rdb_put_string, without compression, would put.
+uint64_t rdb_plain_bytes(struct bytes s);
 // What stands before `packed_len` bytes of LZF that give `raw_len`.
 void rdb_put_lzf_head(struct buf *out, size_t packed_len, size_t raw_len);
 

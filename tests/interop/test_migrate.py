@@ -70,6 +70,25 @@ def test_large_hash_there_and_back(t):
     t.equal(source.must("DEBUG", "DIGEST-VALUE", "big"), want, "equal digests at the start again")
 
 
+def test_compression(t):
+    """Payloads are sent as they are, unless migrate-compression asks for LZF."""
+    source, target = t.wherry(), t.redis()
+    for key in ("small", "large"):
+        source.must("HSET", key, *(x for i in range(4 if key == "small" else 2000)
+                                   for x in (f"field:{i}", "again " * 20)))
+        digest = source.must("DEBUG", "DIGEST-VALUE", key)
+        sent = []
+        for compress in ("no", "yes"):
+            source.must("CONFIG", "SET", "migrate-compression", compress)
+            before = int(source.info("migrate")["migrate_payload_bytes"])
+            t.equal(source("MIGRATE", *target.address, key, 0, 5000, "COPY", "REPLACE"), b"OK",
+                    f"a {key} hash moves with migrate-compression {compress}")
+            sent.append(int(source.info("migrate")["migrate_payload_bytes"]) - before)
+            t.equal(target.must("DEBUG", "DIGEST-VALUE", key), digest, "equal digests")
+        t.check(sent[1] < sent[0] / 2, "and takes less than half of the bytes with yes",
+                f"{sent[0]} and {sent[1]}")
+
+
 def test_options(t):
     source, target = t.wherry(), t.redis()
     target.must("CONFIG", "SET", "requirepass", "secret")
