@@ -65,6 +65,8 @@ fetch_suite() {
   fi
   tar xzf "$work"/package/redis_*.orig.tar.gz -C "$work/source" --strip-components=1
   mkdir -p "$(dirname "$cache")"
+  # Keys and Diffie-Hellman parameters take half a minute to make: once, and each run copies them.
+  (cd "$work/source" && bash utils/gen-test-certs.sh > /dev/null 2>&1)
   mv "$work/source" "$cache"
   cd "$here"
   rm -rf "$work"
