@@ -96,6 +96,8 @@ struct migrate_link *link_take(struct migrator *g, const struct migrate_request 
             !same(l->host, bytes_from_cstr(request->host)) || !same(l->user, request->user) ||
             !same(l->password, request->password))
             continue;
+        uint64_t kept_us = l->idle.at_us - MIGRATE_LINK_IDLE_US;
+        if (loop_now_us(g->host->loop) - kept_us > MIGRATE_LINK_TRUST_US) l->db = -1;
         leave_cache(l);
         g->stats.links_reused++;
         return l;

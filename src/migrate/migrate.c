@@ -3,18 +3,17 @@
 //   connect   connect    resolving, TCP and TLS. Skipped on a cached link.
 //   greet     reply      AUTH and SELECT are sent together and answered, before any key goes: a
 //                        target that refuses either must not see a key in the wrong place. Skipped
-//                        where a cached link has nothing to say.
+//                        where a cached link that was in use just now has nothing to say.
 //   send      progress   keys go out, as far as the window allows; answers are read meanwhile.
 //   count     none       a large value's payload is counted, in slices, because its length goes
 //                        first. We wait for nobody here.
 //   reply     reply      all is written: the next acknowledgement.
 //   acked     none       one has come, more are due: back to reply, whose deadline starts anew.
-//   held      none       the next key is held by somebody else (another MIGRATE, a DUMP), and
-//   nothing
-//                        of ours is under way: we hold nothing that anybody could wait for in turn.
+//   held      none       somebody else (another MIGRATE, a DUMP) holds the next key, and nothing of
+//                        ours is under way: we hold nothing that anybody could wait for in turn.
 //   settle    none       nothing is asked of the target any more; somebody (a snapshot, a DUMP)
 //   still
-//                        reads a key that was acknowledged and is to be deleted.
+//                        reads a key that is to be deleted, or writes are paused.
 //   done
 //
 // A key is taken like a write takes it: once nobody holds it. While one is waited for, what was
@@ -67,79 +66,6 @@ void migrate_set_result(struct migrate *m, enum migrate_outcome outcome, const c
     va_end(args);
 }
 
-// Nothing more is asked of the target; what it has acknowledged is still deleted.
-static int over(const struct migrate *m)
-{
-    return m->deleting > 0 ? SETTLE : DONE;
-}
-
-static int io_error(struct migrate *m, const char *doing, const char *why)
-{
-    bool sent = m->next_reply < m->next_key;
-    migrate_set_result(
-        m, MIGRATE_IO_ERROR, "error or timeout %s target instance: %.120s%s", doing, why,
-        sent ? "; what was sent and not acknowledged stays here and may be there too" : "");
-    return over(m);
-}
-
-static int timed_out(struct migrate *m, uint64_t *counter, const char *doing)
-{
-    char why[48];
-    (*counter)++;
-    snprintf(why, sizeof(why), "no answer in %lld ms", (long long)m->request.timeout_ms);
-    return io_error(m, doing, why);
-}
-
-// ---- answers ------------------------------------------------------------------------------------
-
-static int finishing(const struct migrate *m)
-{
-    return m->failed && m->result.outcome == MIGRATE_LIMIT ? over(m) : SETTLE;
-}
-
-// Nothing is due: more can be sent, once the next key is free, or that was all.
-static int after_replies(const struct migrate *m)
-{
-    return m->next_key < m->request.key_count ? SEND : finishing(m);
-}
-
-// Reads whole answers. Returns the state to go to: the current one unless something was decided.
-static int read_replies(struct migrate *m, struct bytes input)
-{
-    struct error error = ERROR_OK;
-    struct reader *reader = &m->target->reader;
-    int state = m->machine.state;
-    if (!reader_feed(reader, input, &error)) return io_error(m, "reading from", error.text);
-    for (;;) {
-        struct reader_value *reply;
-        enum reader_state got = reader_next(reader, &reply, &error);
-        if (got == READER_FAILED) return io_error(m, "reading from", error.text);
-        if (got == READER_NEED_MORE) return state;
-        bool refused = reply->type == READER_ERROR;
-        if (m->greetings > 0) {
-            m->greetings--;
-            if (refused)
-                migrate_set_result(m, MIGRATE_REFUSED, "Target instance replied with error: %.200s",
-                                   reply->text->data);
-            state = refused ? over(m) : m->greetings == 0 ? SEND : state;
-        } else if (!migrate_reply_due(m)) {
-            state = io_error(m, "reading from", "an answer that nobody asked for");
-        } else {
-            struct migrate_key *k = &m->keys[m->next_reply++];
-            if (refused) {
-                migrate_set_result(m, MIGRATE_REFUSED, "Target instance replied with error: %.200s",
-                                   reply->text->data);
-                migrate_release(m, k);
-            } else {
-                migrate_acknowledged(m, k);
-            }
-            if (m->machine.state == REPLY) state = migrate_reply_due(m) ? ACKED : after_replies(m);
-        }
-        reader_value_free(reply);
-        if (m->failed && state >= SETTLE) return state;
-    }
-}
-
 // ---- handlers -----------------------------------------------------------------------------------
 
 static void open_link(struct migrate *m);
@@ -167,9 +93,13 @@ static void begin_again(struct migrate *m)
 
 static int on_closed(struct migrate *m, const struct machine_event *event, const char *doing)
 {
+    int state = m->machine.state;
+    while (m->answers_left) // what the target said before it went counts
+        state = migrate_answers(m);
     link_gone(m->target);
     m->target = NULL;
-    if (!may_retry(m)) return io_error(m, doing, event->why->text);
+    if (state >= SETTLE) return state;
+    if (!may_retry(m)) return migrate_io_error(m, doing, event->why->text);
     begin_again(m);
     return CONNECT;
 }
@@ -186,9 +116,9 @@ static int on_connect(struct machine *machine, const struct machine_event *event
     case EVENT_CLOSED:
         return on_closed(m, event, "connecting to");
     case EVENT_TIMEOUT:
-        return timed_out(m, &m->migrator->stats.timeouts_connect, "connecting to");
+        return migrate_timed_out(m, &m->migrator->stats.timeouts_connect, "connecting to");
     case EVENT_CANCELLED:
-        return over(m);
+        return migrate_over(m);
     default:
         return CONNECT;
     }
@@ -233,13 +163,13 @@ static int on_greet(struct machine *machine, const struct machine_event *event)
     case EVENT_ENTER:
         return greet(m);
     case EVENT_BYTES:
-        return read_replies(m, event->input);
+        return migrate_input(m, event->input);
     case EVENT_CLOSED:
         return on_closed(m, event, "reading from");
     case EVENT_TIMEOUT:
-        return timed_out(m, &m->migrator->stats.timeouts_greet, "reading from");
+        return migrate_timed_out(m, &m->migrator->stats.timeouts_greet, "reading from");
     case EVENT_CANCELLED:
-        return over(m);
+        return migrate_over(m);
     default:
         return GREET;
     }
@@ -247,7 +177,7 @@ static int on_greet(struct machine *machine, const struct machine_event *event)
 
 static int all_sent(struct migrate *m)
 {
-    return migrate_reply_due(m) ? REPLY : finishing(m);
+    return migrate_reply_due(m) ? REPLY : migrate_finishing(m);
 }
 
 // send and count: the pump runs, answers come in between.
@@ -262,19 +192,20 @@ static int on_sending(struct machine *machine, const struct machine_event *event
         return SEND;
     case EVENT_HOST:
         if (event->code == COUNTING) return COUNT;
+        if (event->code == ANSWERS) return migrate_answers(m);
         if (event->code == HELD_UP) return migrate_reply_due(m) ? REPLY : HELD;
         return event->code == ALL_SENT ? all_sent(m) : SEND;
     case EVENT_DRAINED:
         job_start(m->migrator->host->loop, &m->pump);
         return machine->state;
     case EVENT_BYTES:
-        return read_replies(m, event->input);
+        return migrate_input(m, event->input);
     case EVENT_CLOSED:
         return on_closed(m, event, "writing to");
     case EVENT_TIMEOUT:
-        return timed_out(m, &m->migrator->stats.timeouts_send, "writing to");
+        return migrate_timed_out(m, &m->migrator->stats.timeouts_send, "writing to");
     case EVENT_CANCELLED:
-        return over(m);
+        return migrate_over(m);
     default:
         return machine->state;
     }
@@ -285,13 +216,15 @@ static int on_reply(struct machine *machine, const struct machine_event *event)
     struct migrate *m = of(machine);
     switch (event->type) {
     case EVENT_BYTES:
-        return read_replies(m, event->input);
+        return migrate_input(m, event->input);
+    case EVENT_HOST:
+        return event->code == ANSWERS ? migrate_answers(m) : REPLY;
     case EVENT_CLOSED:
         return on_closed(m, event, "reading from");
     case EVENT_TIMEOUT:
-        return timed_out(m, &m->migrator->stats.timeouts_reply, "reading from");
+        return migrate_timed_out(m, &m->migrator->stats.timeouts_reply, "reading from");
     case EVENT_CANCELLED:
-        return over(m);
+        return migrate_over(m);
     default:
         return REPLY; // from acked too
     }
@@ -302,13 +235,14 @@ static int on_held(struct machine *machine, const struct machine_event *event)
     struct migrate *m = of(machine);
     switch (event->type) {
     case EVENT_HOST:
+        if (event->code == ANSWERS) return migrate_answers(m);
         return event->code == FREE ? SEND : HELD;
     case EVENT_BYTES:
-        return read_replies(m, event->input);
+        return migrate_input(m, event->input);
     case EVENT_CLOSED:
         return on_closed(m, event, "writing to");
     case EVENT_CANCELLED:
-        return over(m);
+        return migrate_over(m);
     default:
         return HELD;
     }
@@ -321,13 +255,17 @@ static int on_settle(struct machine *machine, const struct machine_event *event)
     case EVENT_ENTER:
         migrate_stop_sending(m);
         migrate_release_rest(m);
-        return over(m);
+        return migrate_over(m);
     case EVENT_CLOSED:
         link_gone(m->target);
         m->target = NULL;
         return SETTLE;
+    case EVENT_BYTES:
+        link_drop(m->target); // nobody asked for anything: this peer is out of step
+        m->target = NULL;
+        return SETTLE;
     default:
-        return over(m);
+        return migrate_over(m);
     }
 }
 
@@ -358,13 +296,15 @@ static uint64_t duration_us(const struct machine *machine, enum deadline_kind ki
 static void migrate_free(struct migrate *m)
 {
     migrate_stop_sending(m);
+    job_stop(m->migrator->host->loop, &m->answers);
     for (int i = 0; i < m->request.key_count; i++) {
         migrate_release(m, &m->keys[i]);
         str_free(m->keys[i].name);
     }
     // A link is as good as new only where everything that was asked has been answered.
     bool clean = m->target != NULL && m->target->db >= 0 && m->greetings == 0 &&
-                 !migrate_reply_due(m) && conn_queued(m->target->conn) == 0 &&
+                 !migrate_reply_due(m) && m->target->reader.pending_bytes == 0 &&
+                 !m->answers_left && conn_queued(m->target->conn) == 0 &&
                  m->next_key >= m->request.key_count;
     if (m->target != NULL) {
         if (clean)
@@ -390,8 +330,10 @@ static void ended(struct machine *machine)
     void *owner = m->owner;
     if (!m->failed && result.moved == 0) result.outcome = MIGRATE_NO_KEY;
     *(m->failed ? &g->stats.failed : &g->stats.succeeded) += 1;
-    log_verbose(g->host->log, "MIGRATE to %s: %d of %d keys moved%s%s", m->peer, result.moved,
-                m->request.key_count, m->failed ? ": " : "", m->failed ? result.text : "");
+    log_verbose(g->host->log, "MIGRATE to %s: %d of %d keys moved, %llu bytes sent in %llu ms%s%s",
+                m->peer, result.moved, m->request.key_count, (unsigned long long)m->taken_bytes,
+                (unsigned long long)((loop_now_us(g->host->loop) - machine->began_us) / 1000),
+                m->failed ? ": " : "", m->failed ? result.text : "");
     migrate_free(m);
     if (done != NULL) done(owner, &result);
 }
@@ -423,6 +365,7 @@ static void conn_drained(struct conn *c, void *owner, size_t taken, size_t left)
 {
     (void)c;
     of(owner)->taken_bytes += taken;
+    of(owner)->migrator->stats.sent_bytes += taken;
     machine_dispatch(owner,
                      &(struct machine_event){.type = EVENT_DRAINED, .taken = taken, .left = left});
 }
@@ -475,6 +418,7 @@ struct migrate *migrate_start(struct migrator *g, const struct migrate_request *
              request->tls ? " (tls)" : "");
     m->machine.peer = m->peer;
     job_init(&m->pump, "migrate", migrate_pump);
+    job_init(&m->answers, "migrate answers", migrate_answers_step);
     list_push_back(&g->flights, &m->link);
     g->flight_count++;
     g->stats.started++;
@@ -498,7 +442,10 @@ void migrate_cancel_all(struct migrator *g, const char *why)
     list_each_safe(at, &g->flights)
     {
         struct migrate *m = list_entry(at, struct migrate, link);
-        migrate_set_result(m, MIGRATE_IO_ERROR, "%s", why);
+        migrate_set_result(m, MIGRATE_IO_ERROR, "%s%s", why,
+                           m->deleting > 0 || migrate_reply_due(m)
+                               ? "; what was sent and is still here may be there too"
+                               : "");
         migrate_keep_all(m);
         machine_dispatch(&m->machine, &(struct machine_event){.type = EVENT_CANCELLED});
     }
@@ -508,6 +455,20 @@ void migrator_visit(const struct migrator *g, void (*visit)(void *arg, const str
                     void *arg)
 {
     list_each(at, &g->flights) visit(arg, &list_entry(at, struct migrate, link)->machine);
+}
+
+void migrate_progress(const struct machine *machine, struct migrate_progress *out)
+{
+    const struct migrate *m = of(machine);
+    int at = machine->state == REPLY ? m->next_reply : m->next_key;
+    *out = (struct migrate_progress){
+        .target = m->peer,
+        .keys = m->request.key_count,
+        .moved = m->result.moved,
+        .key_bytes = m->encoder != NULL ? m->payload_bytes : 0,
+        .sent_bytes = m->taken_bytes,
+    };
+    if (at < m->request.key_count) out->key = str_view(m->keys[at].name);
 }
 
 void migrator_init(struct migrator *g, struct migrate_host *host)

@@ -13,7 +13,10 @@
 
 enum {
     MIGRATE_LINK_IDLE_US = 10 * 1000 * 1000, // a cached link without work is closed then
-    MIGRATE_LINKS_MAX = 64,                  // cached links; beyond, the oldest goes
+    // One that was idle for longer is asked something before a key is trusted to it: where it has
+    // died meanwhile, nothing can have been applied, and a fresh one takes its place.
+    MIGRATE_LINK_TRUST_US = 1000 * 1000,
+    MIGRATE_LINKS_MAX = 64, // cached links; beyond, the oldest goes
 };
 
 struct migrate_host {
@@ -62,6 +65,7 @@ struct migrate_result {
 
 struct migrate_stats {
     uint64_t started, succeeded, failed, keys_moved, payload_bytes, links_reused, retries;
+    uint64_t sent_bytes; // that targets have taken
     uint64_t timeouts_connect, timeouts_greet, timeouts_send, timeouts_reply;
 };
 
@@ -90,6 +94,16 @@ struct machine;
 // Shows each machine that is in flight to `visit`, which must not start or end any.
 void migrator_visit(const struct migrator *g, void (*visit)(void *arg, const struct machine *m),
                     void *arg);
+
+// How far one of these is. Texts live as long as it does.
+struct migrate_progress {
+    const char *target;
+    struct bytes key; // that is being sent, or whose answer or holder is awaited; data NULL: none
+    int keys, moved;
+    uint64_t key_bytes;  // of its payload, where it is large and has been counted
+    uint64_t sent_bytes; // that the target has taken
+};
+void migrate_progress(const struct machine *machine, struct migrate_progress *out);
 
 struct machine_type;
 extern const struct machine_type migrate_machine; // for the drawings

@@ -1,4 +1,5 @@
-// What the files of MIGRATE share: the machine (migrate.c), its keys (keys.c), its sender (pump.c).
+// What the files of MIGRATE share: the machine (migrate.c), what it makes of the
+// target's answers (answers.c), its keys (keys.c), its sender (pump.c).
 #ifndef WHERRY_MIGRATE_MIGRATE_IMPL_H
 #define WHERRY_MIGRATE_MIGRATE_IMPL_H
 
@@ -19,7 +20,7 @@ enum migrate_state {
     MIGRATE_STATES,
 };
 // EVENT_HOST codes: what the sender and the keys tell the machine.
-enum migrate_event { SENDING, COUNTING, ALL_SENT, HELD_UP, FREE, SETTLED };
+enum migrate_event { SENDING, COUNTING, ALL_SENT, HELD_UP, FREE, SETTLED, ANSWERS };
 
 struct migrate_key {
     struct str *name;
@@ -48,10 +49,14 @@ struct migrate {
     uint64_t taken_bytes, first_key_end_bytes;
     uint64_t written_bytes;
 
+    struct job answers;
+    bool answers_left; // read, and not yet looked at
+
     struct job pump;
     struct dump_counter *counter; // of keys[next_key]
     struct dump_encoder *encoder;
-    uint64_t payload_left;
+    struct rdb_options how; // it was counted and is encoded: the config may change in between
+    uint64_t payload_bytes;
 
     struct migrate_result result;
     bool failed;
@@ -65,6 +70,15 @@ __attribute__((format(printf, 3, 4))) void
 migrate_set_result(struct migrate *m, enum migrate_outcome outcome, const char *format, ...);
 void migrate_write(struct migrate *m, struct chain *out);
 bool migrate_tell(struct migrate *m, int code); // false: the machine has ended and is gone
+
+// answers.c; all return the state to go to
+int migrate_input(struct migrate *m, struct bytes input);
+int migrate_answers(struct migrate *m); // goes on with what `input` has left
+enum job_state migrate_answers_step(struct job *job, struct budget *budget);
+int migrate_io_error(struct migrate *m, const char *doing, const char *why);
+int migrate_timed_out(struct migrate *m, uint64_t *counter, const char *doing);
+int migrate_over(const struct migrate *m);      // nothing more is asked of the target
+int migrate_finishing(const struct migrate *m); // everything was sent and answered
 
 // keys.c
 // The next key that is there, held from now on; NULL when there is none left, or when somebody

@@ -61,7 +61,6 @@ static bool put_piece(struct migrate *m, struct chain *out, struct budget *budge
 {
     struct chunk *piece = chunk_new(PIECE_BYTES);
     piece->len = (uint32_t)dump_encoder_read(m->encoder, piece->data, piece->cap, budget);
-    m->payload_left -= piece->len;
     chain_append_chunk(out, piece, 0, piece->len);
     bool whole = piece->len == PIECE_BYTES;
     chunk_unref(piece);
@@ -79,8 +78,8 @@ static void skip_too_large(struct migrate *m, struct migrate_key *k, uint64_t mo
 {
     migrate_set_result(m, MIGRATE_LIMIT,
                        "the payload of '%.64s' takes %llu bytes, more than the %llu that "
-                       "proto-max-bulk-len allows",
-                       k->name->data, (unsigned long long)m->payload_left,
+                       "proto-max-bulk-len and proto-max-restore-len allow",
+                       k->name->data, (unsigned long long)m->payload_bytes,
                        (unsigned long long)most);
     migrate_release(m, k);
     k->missing = true;
@@ -92,22 +91,22 @@ static void skip_too_large(struct migrate *m, struct migrate_key *k, uint64_t mo
 static bool count_large(struct migrate *m, struct migrate_key *k, struct chain *out,
                         struct budget *budget, bool *ended)
 {
-    struct rdb_options how = options(m);
     if (m->counter == NULL) {
-        m->counter = dump_counter_new(&k->entry->value, &how);
+        m->how = options(m);
+        m->counter = dump_counter_new(&k->entry->value, &m->how);
         // What goes before it is not held up by the counting.
         if (out->len > 0) migrate_write(m, out);
         *ended = !migrate_tell(m, COUNTING);
         if (*ended) return false;
     }
     if (!dump_counter_step(m->counter, budget)) return false;
-    m->payload_left = dump_counter_bytes(m->counter);
+    m->payload_bytes = dump_counter_bytes(m->counter);
     dump_counter_free(m->counter);
     m->counter = NULL;
     uint64_t most = m->migrator->host->payload_max_bytes(m->migrator->host);
-    if (m->payload_left <= most) {
-        put_head(m, k, m->payload_left, out);
-        m->encoder = dump_encoder_new(&k->entry->value, &how);
+    if (m->payload_bytes <= most) {
+        put_head(m, k, m->payload_bytes, out);
+        m->encoder = dump_encoder_new(&k->entry->value, &m->how);
     } else {
         skip_too_large(m, k, most);
     }

@@ -1,127 +1,9 @@
 // MIGRATE against targets that are silent, drip, close, talk nonsense or stop reading, in every
 // state. It gives up at exactly its row's deadline, and the key that was not acknowledged is still
 // there, with nobody holding it.
-#include "base/mem.h"
-#include "migrate/migrate.h"
-#include "sim/lib/peer.h"
-#include "value/dict.h"
-#include "value/hash.h"
-#include "value/string.h"
+#include "migrate_rig.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-
-enum { TIMEOUT_MS = 1000, TIMEOUT_US = TIMEOUT_MS * 1000, PORT = 7000, LARGE_FIELDS = 40000 };
-
-static struct {
-    struct sim *sim;
-    struct sim_node *source, *target;
-    struct store store;
-    struct value_limits limits;
-    struct migrate_host host;
-    struct migrator migrator;
-    struct trace trace;
-    struct peer *peer;
-    int done, deleted;
-    uint64_t done_at_us;
-    struct migrate_result result;
-} rig;
-
-static void on_delete(struct migrate_host *host, int db, struct bytes key)
-{
-    struct entry *e = db_find(store_db(host->store, db), key);
-    cr_assert_not_null(e);
-    cr_assert_eq(e->holds, 0, "deleted while held");
-    db_delete(host->store, store_db(host->store, db), e);
-    rig.deleted++;
-}
-
-static uint64_t window(const struct migrate_host *host)
-{
-    (void)host;
-    return 256 * 1024;
-}
-
-static uint64_t payload_max(const struct migrate_host *host)
-{
-    (void)host;
-    return 512u << 20;
-}
-
-static bool compress(const struct migrate_host *host)
-{
-    (void)host;
-    return false;
-}
-
-static const char *no_name(const struct migrate_host *host)
-{
-    (void)host;
-    return NULL;
-}
-
-static void begin(void)
-{
-    memset(&rig, 0, sizeof(rig));
-    rig.sim = sim_new(7);
-    rig.source = sim_node_new(rig.sim, "source");
-    rig.target = sim_node_new(rig.sim, "target");
-    value_limits_default(&rig.limits);
-    trace_init(&rig.trace, rig.sim);
-    store_init(&rig.store, sim_loop(rig.source), NULL, &rig.limits, 2, 1);
-    rig.host = (struct migrate_host){
-        .loop = sim_loop(rig.source),
-        .network = sim_network(rig.source),
-        .store = &rig.store,
-        .log = trace_log(&rig.trace),
-        .delete_key = on_delete,
-        .window_bytes = window,
-        .payload_max_bytes = payload_max,
-        .compress = compress,
-        .verify_name = no_name,
-    };
-    migrator_init(&rig.migrator, &rig.host);
-}
-
-static void end(void)
-{
-    migrator_free(&rig.migrator);
-    if (rig.peer != NULL) peer_free(rig.peer);
-    sim_run_for(rig.sim, 1000);
-    store_free(&rig.store);
-    sim_free(rig.sim);
-    trace_free(&rig.trace);
-}
-
-TestSuite(migrate, .init = begin, .fini = end);
-
-static void put_small(const char *key)
-{
-    struct value v;
-    string_init(&v, BYTES("value"));
-    db_add(&rig.store, store_db(&rig.store, 0), bytes_from_cstr(key), &v);
-}
-
-static void put_large(const char *key)
-{
-    struct value v;
-    hash_init(&v);
-    for (int i = 0; i < LARGE_FIELDS; i++) {
-        char field[32];
-        int len = snprintf(field, sizeof(field), "field:%d", i);
-        cr_assert(hash_add(&v, bytes_of(field, (size_t)len),
-                           BYTES("a value of some forty bytes, so it counts"), &rig.limits));
-    }
-    db_add(&rig.store, store_db(&rig.store, 0), bytes_from_cstr(key), &v);
-}
-
-static void on_done(void *owner, const struct migrate_result *result)
-{
-    (void)owner;
-    rig.done++;
-    rig.result = *result;
-    rig.done_at_us = sim_now_us(rig.sim);
-}
+TestSuite(migrate, .init = rig_begin, .fini = rig_end);
 
 // MIGRATE target 7000 key 1 1000 AUTH secret
 static struct migrate *migrate(const char *key, bool auth)
@@ -143,19 +25,6 @@ static struct migrate *migrate(const char *key, bool auth)
 static void follow(const struct peer_step *steps)
 {
     rig.peer = peer_listen(rig.target, PORT, steps);
-}
-
-static bool is_done(void *arg)
-{
-    (void)arg;
-    return rig.done > 0;
-}
-
-static void run_to_end(uint64_t limit_us)
-{
-    cr_assert(sim_run_while_not(rig.sim, is_done, NULL, limit_us), "not done:\n%s",
-              trace_text(&rig.trace));
-    cr_assert_eq(rig.done, 1);
 }
 
 static void key_stays(const char *key)
@@ -218,19 +87,13 @@ static void gives_up_at_deadline(const char *state)
     key_stays("small");
 }
 
-static void begin_again(void)
-{
-    end();
-    begin();
-}
-
 Test(migrate, a_silent_target_is_given_up_at_the_deadline)
 {
     static const struct peer_step silent[3] = {DO_END, DO_END, DO_END};
     for (int i = 0; i < 2; i++) {
         follow_to(waits[i].greeted, silent);
         gives_up_at_deadline(waits[i].name);
-        begin_again();
+        rig_begin_again();
     }
 }
 
@@ -240,7 +103,7 @@ Test(migrate, a_dripped_answer_buys_no_time)
     for (int i = 0; i < 2; i++) {
         follow_to(waits[i].greeted, drip);
         gives_up_at_deadline(waits[i].name);
-        begin_again();
+        rig_begin_again();
     }
 }
 
@@ -252,7 +115,7 @@ Test(migrate, a_target_that_closes_ends_it_at_once)
         run_to_end(TIMEOUT_US - 1);
         cr_assert_eq(rig.result.outcome, MIGRATE_IO_ERROR);
         key_stays("small");
-        begin_again();
+        rig_begin_again();
     }
 }
 
@@ -264,7 +127,7 @@ Test(migrate, nonsense_ends_it_at_once)
         run_to_end(TIMEOUT_US - 1);
         cr_assert_eq(rig.result.outcome, MIGRATE_IO_ERROR);
         key_stays("small");
-        begin_again();
+        rig_begin_again();
     }
 }
 
@@ -358,7 +221,7 @@ Test(migrate, a_cut_at_any_byte_leaves_the_key)
         run_to_end(10 * TIMEOUT_US);
         cr_assert_eq(rig.result.outcome, MIGRATE_IO_ERROR);
         key_stays("small");
-        begin_again();
+        rig_begin_again();
     }
 }
 
@@ -500,6 +363,6 @@ Test(migrate, cancelling_in_any_state_keeps_the_key)
         sim_run_for(rig.sim, 1000);
         cr_assert_eq(rig.done, 0);
         key_stays("small");
-        begin_again();
+        rig_begin_again();
     }
 }
