@@ -171,7 +171,7 @@ const struct command commands_keyspace[] = {
     {"scan", scan_command, -2, CMD_READONLY | CMD_ARBITRARY_KEYS, .acl = "@keyspace"},
     {"randomkey", randomkey, 1, CMD_READONLY | CMD_ARBITRARY_KEYS, .acl = "@keyspace"},
     {"dbsize", dbsize, 1, CMD_READONLY | CMD_FAST, .acl = "@keyspace"},
-    {"flushdb", flushdb, -1, WHOLE, .acl = "@keyspace @dangerous"},
+    {"flushdb", flushdb, -1, WHOLE | CMD_ONE_DB, .acl = "@keyspace @dangerous"},
     {"flushall", flushall, -1, WHOLE, .acl = "@keyspace @dangerous"},
     {"swapdb", swapdb, 3, WHOLE | CMD_FAST, .acl = "@keyspace @dangerous"},
     {0},

@@ -35,6 +35,7 @@ enum command_flag {
     // Ours: what it changes are expired keys that it met, each for itself: no transaction for
     // replicas.
     CMD_ARBITRARY_KEYS = 1 << 21,
+    CMD_ONE_DB = 1 << 22, // ours: with CMD_ALL_KEYS: of the client's database only
 };
 
 enum key_access {

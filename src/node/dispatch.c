@@ -112,8 +112,9 @@ bool dispatch_may_write(struct node *n, int db, const struct command *cmd, int a
 {
     if (!(cmd->flags & CMD_WRITE)) return true;
     if (cmd->flags & CMD_ALL_KEYS) {
-        if (!store_held(&n->store, -1)) return true;
-        store_wait_held(&n->store, -1, w);
+        int in = cmd->flags & CMD_ONE_DB ? db : -1;
+        if (!store_held(&n->store, in)) return true;
+        store_wait_held(&n->store, in, w);
         return false;
     }
     // Without a snapshot or a hold nobody minds: the way of nearly every call.

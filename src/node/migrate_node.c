@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "loop/machine.h"
 #include "migrate/migrate.h"
 #include "node/info.h"
 #include "node/parts.h"
@@ -38,7 +39,9 @@ static uint64_t host_window(const struct migrate_host *host)
 
 static uint64_t host_payload_max(const struct migrate_host *host)
 {
-    return node_of(host)->config.request_limits.bulk_bytes;
+    const struct request_limits *limits = &node_of(host)->config.request_limits;
+    return limits->streamed_bytes > limits->bulk_bytes ? limits->streamed_bytes
+                                                       : limits->bulk_bytes;
 }
 
 static bool host_compress(const struct migrate_host *host)
@@ -95,6 +98,45 @@ int migrate_cached_links(const struct node *n)
     return n->migration->migrator.link_count;
 }
 
+uint64_t migrate_sent_bytes(const struct node *n)
+{
+    return n->migration->migrator.stats.sent_bytes;
+}
+
+struct info_links {
+    struct buf *out;
+    int count;
+};
+
+// A line for each that is in flight: where it stands, what bounds its wait and what is left of
+// that, and what it is sending.
+static void info_link(void *arg, const struct machine *m)
+{
+    struct info_links *links = arg;
+    const struct machine_state *row = &m->type->states[m->state];
+    struct migrate_progress at;
+    uint64_t left_us = machine_left_us(m);
+    migrate_progress(m, &at);
+    buf_printf(links->out,
+               "migrate_link%d:state=%s,deadline=%s,left_ms=%lld,target=%s,keys=%d,moved=%d,"
+               "bytes=%llu,key_bytes=%llu,age_ms=%llu,key=",
+               links->count++, row->name, deadline_kind_name(row->deadline),
+               left_us == UINT64_MAX ? -1 : (long long)(left_us / 1000), at.target, at.keys,
+               at.moved, (unsigned long long)at.sent_bytes, (unsigned long long)at.key_bytes,
+               (unsigned long long)((loop_now_us(m->loop) - m->began_us) / 1000));
+    if (at.key.data != NULL)
+        text_append_quoted(links->out, bytes_of(at.key.data, at.key.len < 64 ? at.key.len : 64));
+    buf_append_bytes(links->out, BYTES("\r\n"));
+}
+
+static unsigned held_keys(const struct node *n)
+{
+    unsigned held = 0;
+    for (int i = 0; i < n->store.live->count; i++)
+        held += n->store.held_count[i];
+    return held;
+}
+
 void migrate_info(struct node *n, struct buf *out)
 {
     const struct migrator *g = &n->migration->migrator;
@@ -109,13 +151,19 @@ void migrate_info(struct node *n, struct buf *out)
     info_field(out, "migrate_failed", "%llu", (unsigned long long)s->failed);
     info_field(out, "migrate_keys_moved", "%llu", (unsigned long long)s->keys_moved);
     info_field(out, "migrate_payload_bytes", "%llu", (unsigned long long)s->payload_bytes);
+    info_field(out, "migrate_sent_bytes", "%llu", (unsigned long long)s->sent_bytes);
+    info_field(out, "migrate_bytes_per_sec", "%llu",
+               (unsigned long long)rates_per_s(&n->rates, RATE_MIGRATE_BYTES));
     info_field(out, "migrate_links_reused", "%llu", (unsigned long long)s->links_reused);
     info_field(out, "migrate_retries", "%llu", (unsigned long long)s->retries);
     info_field(out, "migrate_timeouts_connect", "%llu", (unsigned long long)s->timeouts_connect);
     info_field(out, "migrate_timeouts_greet", "%llu", (unsigned long long)s->timeouts_greet);
     info_field(out, "migrate_timeouts_send", "%llu", (unsigned long long)s->timeouts_send);
     info_field(out, "migrate_timeouts_reply", "%llu", (unsigned long long)s->timeouts_reply);
+    info_field(out, "held_keys", "%u", held_keys(n));
     info_field(out, "parked_clients", "%llu", (unsigned long long)parked);
+    struct info_links links = {.out = out};
+    migrator_visit(g, info_link, &links);
 }
 
 // ---- MIGRATE host port <key | ""> db timeout [COPY] [REPLACE] [AUTH p | AUTH2 u p] [KEYS k ...]
@@ -241,12 +289,12 @@ void migrate_command(struct ctx *c)
         return;
     }
     struct bytes *keys = mem_array(struct bytes, (size_t)r.key_count);
-    int present = 0;
+    bool present = false;
     for (int i = 0; i < r.key_count; i++) {
         keys[i] = ctx_arg(c, first_key + i);
-        present += ctx_find_read(c, keys[i]) != NULL;
+        present = present || ctx_find_read(c, keys[i]) != NULL; // ten thousand may be named
     }
-    if (present == 0) {
+    if (!present) {
         // As in Redis: without a word to the target.
         mem_free(keys);
         reply_status(c->reply, "NOKEY");

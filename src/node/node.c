@@ -198,7 +198,7 @@ static void on_cron(struct deadline *d)
     uint64_t used = mem_used_bytes();
     if (used > n->stats.peak_memory) n->stats.peak_memory = used;
     const uint64_t totals[RATE_KINDS] = {n->stats.commands_processed, n->stats.net_input_bytes,
-                                         n->stats.net_output_bytes};
+                                         n->stats.net_output_bytes, migrate_sent_bytes(n)};
     rates_sample(&n->rates, loop_now_us(n->loop), totals);
     cron_clients(n);
     store_tidy(&n->store);

@@ -39,6 +39,7 @@ bool restore_wants_stream(struct client *c, const struct request *so_far, int in
 void restore_stream_chunk(struct client *c, const struct request_stream *piece);
 void restore_stream_free(struct client *c); // the client goes, or the command has run
 int migrate_cached_links(const struct node *n);
+uint64_t migrate_sent_bytes(const struct node *n);  // that targets have taken, in all
 void migrate_info(struct node *n, struct buf *out); // fields of "# Migrate"
 
 // ---- slowlog.c, monitor.c, latency.c, pause.c, evict.c

@@ -5,7 +5,13 @@
 
 #include <stdint.h>
 
-enum rate_kind { RATE_COMMANDS, RATE_INPUT_BYTES, RATE_OUTPUT_BYTES, RATE_KINDS };
+enum rate_kind {
+    RATE_COMMANDS,
+    RATE_INPUT_BYTES,
+    RATE_OUTPUT_BYTES,
+    RATE_MIGRATE_BYTES,
+    RATE_KINDS
+};
 enum { RATE_SAMPLES = 16 };
 
 struct rates {
