@@ -84,6 +84,7 @@ const struct directive config_directives[] = {
      "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60", MULTI, 0, 0, NULL, NULL},
     MEMORY("client-query-buffer-limit", NULL, request_limits.query_bytes, "1gb", 0, 1 << 20, BIG),
     MEMORY("proto-max-bulk-len", NULL, request_limits.bulk_bytes, "512mb", 0, 1 << 20, BIG),
+    MEMORY("proto-max-restore-len", NULL, request_limits.streamed_bytes, "0", 0, 0, BIG),
 
     // tls
     TLS_FILE("tls-cert-file", cert_file, 0),

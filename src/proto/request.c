@@ -312,21 +312,29 @@ static bool wants_stream(struct request_parser *p)
            p->want_stream(p->owner, &p->request, p->request.argc, p->bulk_len);
 }
 
+// A streamed argument is held by nobody: it may be longer than others.
+static uint64_t longest(const struct request_parser *p)
+{
+    const struct request_limits *l = limits_of(p);
+    return p->streaming && l->streamed_bytes > l->bulk_bytes ? l->streamed_bytes : l->bulk_bytes;
+}
+
 static bool check_length(struct request_parser *p, struct bytes line)
 {
     if (line.len == 0 || line.data[0] != '$')
         return fail(p, ERROR_PROTOCOL, "Protocol error: expected '$', got '%c'",
                     line.len > 0 ? line.data[0] : '\r');
     int64_t len;
-    if (!text_to_i64(bytes_of(line.data + 1, line.len - 1), &len) || len < 0 ||
-        (!p->primary && (uint64_t)len > limits_of(p)->bulk_bytes))
+    bool is_length = text_to_i64(bytes_of(line.data + 1, line.len - 1), &len) && len >= 0;
+    p->bulk_len = p->bulk_left = is_length ? (uint64_t)len : 0;
+    p->streaming = wants_stream(p);
+    if (!is_length || (!p->primary && p->bulk_len > longest(p)))
         return fail(p, ERROR_PROTOCOL, "Protocol error: invalid bulk length");
     if (len > REQUEST_UNAUTH_BULK_BYTES && !p->authenticated && !p->primary)
         return fail(p, ERROR_PROTOCOL, "Protocol error: unauthenticated bulk length");
     if (!p->primary && request_parser_memory(p) > limits_of(p)->query_bytes)
         return fail(p, ERROR_LIMIT, "query buffer limit of %llu bytes reached",
                     (unsigned long long)limits_of(p)->query_bytes);
-    p->bulk_len = p->bulk_left = (uint64_t)len;
     return true;
 }
 
@@ -341,7 +349,6 @@ static bool step_length(struct request_parser *p, struct bytes *input)
     line_done(p);
     if (!good) return false;
     p->step = STEP_BULK;
-    p->streaming = wants_stream(p);
     if (p->streaming) {
         p->request.stream_index = p->request.argc;
         return true;

@@ -23,8 +23,9 @@ enum {
 
 // One per node, shared by its clients through a pointer, so that CONFIG SET acts at once.
 struct request_limits {
-    int64_t args;         // most arguments of one request: INT_MAX
-    uint64_t bulk_bytes;  // proto-max-bulk-len: 512 MiB
+    int64_t args;            // most arguments of one request: INT_MAX
+    uint64_t bulk_bytes;     // proto-max-bulk-len: 512 MiB
+    uint64_t streamed_bytes; // proto-max-restore-len: of a bulk that is streamed, where it is more
     uint64_t query_bytes; // client-query-buffer-limit: 1 GiB; what one unfinished request may hold
 };
 void request_limits_default(struct request_limits *limits);

@@ -88,6 +88,9 @@ static void session_feed(struct session *s, struct bytes piece)
     free(copy);
 }
 
+static const struct request_limits short_ones = {
+    .args = 100, .bulk_bytes = 10, .streamed_bytes = 12, .query_bytes = 1 << 20};
+
 static char *hear(const char *setup, struct bytes input, const size_t *cuts, int count)
 {
     struct session s;
@@ -96,6 +99,7 @@ static char *hear(const char *setup, struct bytes input, const size_t *cuts, int
         s.parser.want_stream = stream_long_ones;
         s.parser.stream_min_bytes = strstr(setup, "stream0") ? 0 : 4;
     }
+    if (strstr(setup, "short")) s.parser.limits = &short_ones;
     if (strstr(setup, "stranger")) s.parser.authenticated = false;
     if (strstr(setup, "primary")) s.parser.primary = true;
     size_t from = 0;
@@ -227,6 +231,16 @@ Test(request, streamed_argument)
     EXPECT("stream", "*2\r\n$4\r\nfour\r\n$5\r\nfiver\r\n*1\r\n$4\r\nlast\r\n",
            "(want 0:4){four}[<stream>|fiver]25(want 0:4){last}[<stream>]14");
     EXPECT("stream0", "*2\r\n$0\r\n\r\n$1\r\nx\r\n", "(want 0:0){}[<stream>|x]17");
+}
+
+Test(request, a_streamed_argument_has_a_limit_of_its_own)
+{
+    EXPECT("short", "*1\r\n$10\r\n1234567890\r\n", "[1234567890]21");
+    EXPECT("short", "*1\r\n$11\r\n", "!Protocol error: invalid bulk length");
+    EXPECT("short stream", "*2\r\n$1\r\na\r\n$12\r\n123456789012\r\n",
+           "(want 1:12){123456789012}[a|<stream>]30");
+    EXPECT("short stream", "*2\r\n$1\r\na\r\n$13\r\n",
+           "(want 1:13)!Protocol error: invalid bulk length");
 }
 
 Test(request, argument_may_be_stolen)
