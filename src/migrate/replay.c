@@ -12,7 +12,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { ARGS_MAX = 2 * REPLAY_BATCH_ELEMENTS + 2 };
+enum {
+    ARGS_MAX = 2 * REPLAY_BATCH_ELEMENTS + 2,
+    BYTES_PER_UNIT = 128, // of a budget: what copying costs
+};
 
 // A stream is told in this order.
 enum stream_phase { ENTRIES, POSITION, GROUPS, CONSUMERS, PENDING, STREAM_DONE };
@@ -31,6 +34,7 @@ struct replay {
     struct str *args[ARGS_MAX];
     int argc, fixed; // fixed: name and key
     size_t bytes;
+    size_t moved; // bytes since the budget was last asked
 
     size_t offset; // of a string
     union {
@@ -72,6 +76,8 @@ static void begin(struct replay *r, const char *name)
 
 static void send_words(struct replay *r, int argc, const struct bytes *argv)
 {
+    for (int i = 2; i < argc; i++)
+        r->moved += argv[i].len;
     r->events->feed(r->owner, argc, argv);
     if (r->began) return;
     r->began = true;
@@ -91,6 +97,19 @@ static void flush(struct replay *r)
         argv[i] = str_view(r->args[i]);
     send_words(r, r->argc, argv);
     drop_args(r, r->fixed);
+}
+
+// One element more. A large one goes by itself and is not copied here.
+static void gather(struct replay *r, int words, struct bytes first, struct bytes second)
+{
+    if (first.len + second.len < REPLAY_BATCH_BYTES) {
+        add(r, first);
+        if (words == 2) add(r, second);
+        return;
+    }
+    flush(r);
+    struct bytes argv[] = {str_view(r->args[0]), str_view(r->args[1]), first, second};
+    send_words(r, 2 + words, argv);
 }
 
 static bool batch_full(const struct replay *r)
@@ -158,6 +177,7 @@ static bool stream_piece(struct replay *r);
 // Gathers one element; false at the end.
 static bool element(struct replay *r)
 {
+    static const struct bytes none = {0};
     struct bytes first, second;
     struct zset_entry scored;
     char number[TEXT_I64_BYTES], score[40];
@@ -174,21 +194,19 @@ static bool element(struct replay *r)
     }
     case VALUE_LIST:
         if (!list_next(&r->at.list, &first)) return false;
-        add(r, first);
+        gather(r, 1, first, none);
         return true;
     case VALUE_SET:
         if (!set_iter_next(&r->at.set, &first)) return false;
-        add(r, first);
+        gather(r, 1, first, none);
         return true;
     case VALUE_ZSET:
         if (!zset_iter_next(&r->at.zset, &scored)) return false;
-        add(r, word(score, sizeof(score), "%.17g", scored.score));
-        add(r, scored.member);
+        gather(r, 2, word(score, sizeof(score), "%.17g", scored.score), scored.member);
         return true;
     case VALUE_HASH:
         if (!hash_iter_next(&r->at.hash, &first, &second)) return false;
-        add(r, first);
-        add(r, second);
+        gather(r, 2, first, second);
         return true;
     case VALUE_STREAM:
         return stream_piece(r);
@@ -350,7 +368,9 @@ static enum job_state step(struct job *job, struct budget *budget)
     if (!r->open) open_iterator(r);
     while (element(r)) {
         if (batch_full(r)) flush(r);
-        if (!budget_left(budget, 8)) return JOB_MORE;
+        uint32_t units = 8 + (uint32_t)(r->moved / BYTES_PER_UNIT);
+        r->moved = 0;
+        if (!budget_left(budget, units)) return JOB_MORE;
     }
     flush(r);
     close_iterator(r);

@@ -26,7 +26,9 @@ void repl_client_input(struct client *c)
 
 void repl_client_drained(struct client *c, size_t taken, size_t left)
 {
-    if (c->replica != NULL) primary_link_drained(c->replica, taken, left);
+    if (c->replica == NULL) return;
+    primary_link_drained(c->replica, taken, left);
+    repl_pace_check(c->node->repl);
 }
 
 void repl_client_closed(struct client *c)
@@ -35,6 +37,7 @@ void repl_client_closed(struct client *c)
     c->replica = NULL;
     primary_link_free(l);
     repl_failover_check(c->node->repl);
+    repl_pace_check(c->node->repl);
 }
 
 void repl_client_ran(struct client *c, const char *command_name)

@@ -1,6 +1,6 @@
 // What the files of the node's replication share: repl_node.c (roles, feeding, wiring), repl_sync.c
 // (full syncs into the keyspace), repl_client.c (clients that are replicas), repl_wait.c (WAIT),
-// repl_failover.c, repl_info.c.
+// repl_pace.c, repl_failover.c, repl_info.c.
 #ifndef WHERRY_NODE_REPL_IMPL_H
 #define WHERRY_NODE_REPL_IMPL_H
 
@@ -41,6 +41,8 @@ struct replication {
     struct dict *own; // names (db_key) of keys written here while a replica, or NULL
     struct deadline own_tick;
     uint64_t own_cursor;
+    struct list followers; // of struct waiter: who feeds much, and waits for replicas to follow
+    struct deadline patience;
     int64_t leaving_offset; // what replicas are to have before a shutdown; -1: none is waiting
     uint64_t link_down_us;  // when it went down; 0: up, or never up
 };
@@ -51,6 +53,11 @@ struct loader *repl_load_begin(void *owner, const char *id, const struct loader_
 void repl_load_received(void *owner);
 bool repl_adopt(void *owner, const struct loader_stats *stats);
 void repl_load_abort(void *owner);
+
+// repl_pace.c
+void repl_pace_init(struct replication *r);
+void repl_pace_free(struct replication *r);
+void repl_pace_check(struct replication *r); // a replica has taken something, or gone
 
 // repl_wait.c
 void repl_waits_init(struct replication *r);

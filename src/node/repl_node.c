@@ -223,6 +223,7 @@ void repl_init(struct node *n)
     primary_init(&r->primary, n->loop, &n->log, &r->stream, &primary_host, r);
     replica_init(&r->replica, n->loop, &n->log, n->network, &r->stream, &replica_host, r);
     repl_own_init(r);
+    repl_pace_init(r);
     repl_failover_init(r);
 }
 
@@ -233,6 +234,7 @@ void repl_free(struct node *n)
     primary_free(&r->primary);
     repl_failover_free(r);
     repl_own_forget(r);
+    repl_pace_free(r);
     task_cancel(&r->getack);
     list_remove(&r->holds.link);
     repl_stream_free(&r->stream);

@@ -29,6 +29,10 @@ void repl_feed_multi_begin(struct node *n, int db); // of the first of them
 void repl_feed_multi_end(struct node *n);
 // Somebody would read what is fed (a backlog or replicas exist, and this is a primary).
 bool repl_feeding(const struct node *n);
+// For those who feed much, a piece at a time (a large RESTORE): true when replicas should be let
+// follow first; then `w` was queued, and is told when they have, or when one has had a second for
+// it. That one's output limit counts from then on.
+bool repl_let_follow(struct node *n, struct waiter *w);
 // master_repl_offset: bytes of stream so far, as a primary fed or a replica applied.
 int64_t repl_offset(const struct node *n);
 const char *repl_id(const struct node *n); // master_replid: 40 characters

@@ -261,12 +261,13 @@ static void replay_may(struct waiter *w)
     replay_go_on(list_entry(w, struct restore, waiter)->replay);
 }
 
-// While writes are paused (a failover compares offsets) nothing is added to the stream.
+// While writes are paused (a failover compares offsets) nothing is added to the stream, and not
+// much more than replicas take.
 static bool replay_waits(void *owner)
 {
     struct restore *r = owner;
     r->waiter.ready = replay_may;
-    return pause_holds_up(r->node, false, &r->waiter);
+    return pause_holds_up(r->node, false, &r->waiter) || repl_let_follow(r->node, &r->waiter);
 }
 
 static const struct replay_events replay_events = {replay_feed, replay_waits, replay_done};

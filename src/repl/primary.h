@@ -97,6 +97,7 @@ struct replica_link {
     // stream
     struct repl_reader reader;
     uint64_t over_soft_since_us; // 0: it is not
+    uint64_t behind_since_us;    // primary_behind: more than the lead is held for it; 0: it is not
     int64_t ack_offset;
     uint64_t ack_us;
     uint64_t sent_bytes; // taken by the peer's system, snapshot and stream
@@ -142,6 +143,10 @@ int primary_acked(const struct primary *p, int64_t offset);        // replicas a
 int primary_good_replicas(const struct primary *p, int max_lag_s); // online and not lagging
 int primary_waiting(const struct primary *p);             // replicas whose full sync has not begun
 size_t primary_link_pinned(const struct replica_link *l); // bytes held on its account
+// Until when somebody who feeds much should wait for replicas: 0 when each that is online has all
+// but `lead_bytes` of the stream, or has had `patience_us` to come to that. Those in a full sync
+// are not waited for; their output limit counts.
+uint64_t primary_behind(struct primary *p, uint64_t lead_bytes, uint64_t patience_us);
 
 // ---- between primary.c and primary_sync.c -----------------------------------------------------
 enum link_code {

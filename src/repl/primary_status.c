@@ -57,6 +57,23 @@ const char *primary_link_ip(const struct replica_link *l, char out[128])
     return out;
 }
 
+uint64_t primary_behind(struct primary *p, uint64_t lead_bytes, uint64_t patience_us)
+{
+    uint64_t now_us = loop_now_us(p->loop), until_us = 0;
+    list_each(at, &p->links)
+    {
+        struct replica_link *l = list_entry(at, struct replica_link, link);
+        if (l->machine.state != LINK_ONLINE || primary_link_pinned(l) <= lead_bytes) {
+            l->behind_since_us = 0;
+            continue;
+        }
+        if (l->behind_since_us == 0) l->behind_since_us = now_us;
+        uint64_t end_us = l->behind_since_us + patience_us;
+        if (end_us > now_us && end_us > until_us) until_us = end_us;
+    }
+    return until_us;
+}
+
 int primary_acked(const struct primary *p, int64_t offset)
 {
     int count = 0;

@@ -88,7 +88,7 @@ static void end(void)
 TestSuite(restore_nodes, .init = begin, .fini = end);
 
 // A list: telling it twice would show.
-static void send_restore(const char *key)
+static void send_restore_of(const char *key, int elements)
 {
     struct value v;
     struct value_limits limits;
@@ -97,7 +97,7 @@ static void send_restore(const char *key)
     char text[32];
     value_limits_default(&limits);
     list_new(&v, &limits);
-    for (int i = 0; i < ELEMENTS; i++)
+    for (int i = 0; i < elements; i++)
         list_add(&v, bytes_of(text, (size_t)snprintf(text, sizeof(text), "element:%d", i)));
     struct dump_encoder *d = dump_encoder_new(&v, &options);
     while (!dump_encoder_done(d))
@@ -108,6 +108,11 @@ static void send_restore(const char *key)
     peer_send(restorer, buf_view(&words));
     buf_free(&payload);
     buf_free(&words);
+}
+
+static void send_restore(const char *key)
+{
+    send_restore_of(key, ELEMENTS);
 }
 
 static struct entry *find(int i, int db, const char *key)
@@ -241,4 +246,68 @@ Test(restore_nodes, a_client_that_goes_leaves_nothing_anywhere)
     sim_run_for(sim, 2000000);
     cr_assert_eq(keys(0), 0u);
     cr_assert_eq(keys(1), 0u);
+}
+
+// ---- replicas that take it slowly ---------------------------------------------------------------
+
+enum { MANY_ELEMENTS = 600000, QUEUED_AT_MOST = 3 << 20 };
+
+static void wire_to_replica(const struct sim_wire *wire)
+{
+    run(1, "REPLICAOF NO ONE", "+OK\r\n");
+    sim_set_link(sim, "n1", "n0", 0, wire);
+    sim_set_link(sim, "n0", "n1", 0, wire);
+    run(1, "REPLICAOF n0 6379", "+OK\r\n");
+    cr_assert(sim_run_while_not(sim, level, NULL, 60000000));
+}
+
+static size_t queued(void)
+{
+    size_t most = 0;
+    list_each(at, &m[0].node->repl->primary.links)
+    {
+        size_t pinned = primary_link_pinned(list_entry(at, struct replica_link, link));
+        if (pinned > most) most = pinned;
+    }
+    return most;
+}
+
+Test(restore_nodes, a_slow_replica_sets_the_pace)
+{
+    wire_to_replica(&(struct sim_wire){.delay_us = 100, .bytes_per_s = 5000000});
+    send_restore_of("k", MANY_ELEMENTS);
+    for (int i = 0; i < 10000 && find(0, 0, "k") == NULL; i++) {
+        sim_run_for(sim, 1000);
+        cr_assert_leq(queued(), QUEUED_AT_MOST, "%zu bytes are queued for the replica", queued());
+    }
+    cr_assert(peer_expect(restorer, "+OK\r\n", 1000000), "%s", restorer->why);
+    cr_assert(sim_run_while_not(sim, level, NULL, 60000000));
+    struct entry *e = find(1, 0, "k");
+    cr_assert_not_null(e);
+    cr_assert_eq(value_length(&e->value), MANY_ELEMENTS);
+}
+
+Test(restore_nodes, a_replica_that_takes_nothing_costs_a_second_and_no_more)
+{
+    send_restore_of("k", MANY_ELEMENTS);
+    cr_assert(sim_run_while_not(sim, being_told, NULL, 10000000));
+    struct replica_link *l =
+        list_entry(m[0].node->repl->primary.links.next, struct replica_link, link);
+    struct sim_wire wire = *sim_wire_out(l->conn);
+    wire.stall_at_us = sim_now_us(sim);
+    sim_set_wire_out(l->conn, &wire);
+    cr_assert(peer_expect(restorer, "+OK\r\n", 3000000), "%s", restorer->why);
+    cr_assert_gt(queued(), QUEUED_AT_MOST, "nothing was queued: the test shows nothing");
+}
+
+Test(restore_nodes, a_replica_that_goes_while_it_is_waited_for_is_waited_for_no_longer)
+{
+    wire_to_replica(&(struct sim_wire){.delay_us = 100, .bytes_per_s = 2000000});
+    send_restore_of("k", MANY_ELEMENTS);
+    for (int i = 0; i < 10000 && list_empty(&m[0].node->repl->followers); i++)
+        sim_run_for(sim, 1000);
+    cr_assert(!list_empty(&m[0].node->repl->followers), "never waited for");
+    run(1, "REPLICAOF NO ONE", "+OK\r\n");
+    cr_assert(peer_expect(restorer, "+OK\r\n", 700000), "%s", restorer->why);
+    cr_assert(list_empty(&m[0].node->repl->followers));
 }
