@@ -102,7 +102,7 @@ $(OUT)/tests/sim/%: $(OUT)/tests/sim/%.o $(WORLD_OBJ) $(OUT)/libsim.a $(OUT)/lib
 # Worlds of whole nodes under a seed: SEEDS of each program, the cases that once failed first.
 sim: deps
 	$(AGAIN) $(WORLD_BIN)
-	@for p in $(WORLD_BIN); do $$p --cases --seeds $(SEEDS) || exit 1; done
+	@for p in $(WORLD_BIN); do $$p --cases --seeds $(SEEDS) --jobs $$(nproc) || exit 1; done
 
 # FILTER=word runs the programs and scripts whose names hold the word.
 RUN_TESTS = @python3 tools/test.py --build $(OUT) $(if $(FILTER),--filter '$(FILTER)')

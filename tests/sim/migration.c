@@ -1,7 +1,7 @@
-// Worlds of two nodes between which keys are moved to and fro, sometimes each with a replica, while
-// clients write to the keys wherever they are. Wires break at any byte, nodes save, sync, crash,
-// are told to be replicas; clients are killed while they wait; whole databases are swapped or
-// emptied.
+// Worlds of two or three nodes between which keys are moved to and fro, sometimes each with a
+// replica, while clients write to the keys wherever they are. Wires break at any byte, nodes save,
+// sync, crash, are told to be replicas; clients are killed while they wait; whole databases are
+// swapped or emptied.
 //
 // What is checked throughout: a key that was made is on one side at least, and every copy of it is
 // some version of it, whole. In the end: it is on exactly one side, with its newest version, unless
@@ -15,6 +15,7 @@
 #include "sim/world/faults.h"
 #include "sim/world/objects.h"
 #include "sim/world/runner.h"
+#include "sim/world/upsets.h"
 #include "value/dict.h"
 
 #include <stdio.h>
@@ -24,7 +25,7 @@ enum {
     ACTORS = 3,
     MIGRATORS = 3,
     BATCH = 6,
-    TRIES = 8, // on alternate sides, before a key counts as nowhere
+    TRIES = 12, // on one side after the other, before a key counts as nowhere
     END_US = 60 * 1000 * 1000,
 };
 
@@ -33,7 +34,7 @@ enum op { OP_MAKE, OP_WRITE, OP_RENAME, OP_POP, OP_DELETE, OP_EXPIRE, OP_KEEP, O
 struct scene;
 struct actor {
     struct scene *scene;
-    struct client_link *link[2];
+    struct client_link *link[OBJECT_SIDES];
     struct object *object;
     struct buf words;
     enum op op;
@@ -43,10 +44,10 @@ struct actor {
 
 struct migrator_client {
     struct scene *scene;
-    struct client_link *link[2];
+    struct client_link *link[OBJECT_SIDES];
     struct object *objects[BATCH];
     int incarnations[BATCH];
-    int count, side;
+    int count, side, to;
     bool copy, replace;
 };
 
@@ -58,7 +59,8 @@ struct scene {
     struct client_link *admins[WORLD_MEMBERS_MAX];
     struct world_timer tick, fault;
     bool ending;
-    bool breaks, partitions, crashes, roles, whole, saves, kills;
+    bool breaks, partitions, crashes, roles, whole, saves, kills, upsets;
+    int sides; // nodes that keys move between; members from there on are replicas
     uint64_t ticks, stream_min_bytes, timeout_us;
     int64_t window_bytes;
     uint32_t slice;
@@ -69,6 +71,11 @@ struct scene {
 static struct member *side_of(struct scene *s, int side)
 {
     return &s->w->members[side];
+}
+
+static int other_side(struct scene *s, int side)
+{
+    return (side + 1 + (int)pick(s->w, (uint64_t)s->sides - 1)) % s->sides;
 }
 
 static void ask_words(struct client_link *c, struct bytes words, client_answer *answer, void *owner)
@@ -168,7 +175,7 @@ static void try_it(struct actor *a)
 static bool anywhere(struct scene *s, const struct object *x)
 {
     struct bytes key = bytes_from_cstr(x->name);
-    for (int side = 0; side < 2; side++)
+    for (int side = 0; side < s->sides; side++)
         if (!member_ready(side_of(s, side)) || node_find(side_of(s, side)->node, key, NULL) != NULL)
             return true;
     return false;
@@ -179,18 +186,18 @@ static bool must_be_there(const struct object *x)
     return x->alive && !x->mortal && !x->maybe_lost;
 }
 
-// It is not on this side: then on the other, unless it is on its way just now.
+// It is not on this side: then on another, unless it is on its way just now.
 static void missing(struct actor *a)
 {
     struct scene *s = a->scene;
     struct object *x = a->object;
     if (++a->tries < TRIES) {
-        a->side = 1 - a->side;
+        a->side = (a->side + 1) % s->sides;
         client_think(a->link[1], 1 + pick(s->w, 3000u << a->tries / 2));
         return;
     }
     if (!anywhere(s, x)) {
-        if (must_be_there(x) && !a->blocked) world_fail(s->w, "%s is on neither side", x->name);
+        if (must_be_there(x) && !a->blocked) world_fail(s->w, "%s is on no side", x->name);
         x->alive = false;
     }
     finish(a);
@@ -212,6 +219,7 @@ static void lost(struct actor *a)
 static void answered(struct client_link *c, void *owner, const struct reader_value *reply)
 {
     struct actor *a = owner;
+    struct scene *s = a->scene;
     (void)c;
     if (reply == NULL) {
         lost(a);
@@ -234,6 +242,9 @@ static void answered(struct client_link *c, void *owner, const struct reader_val
         // Popped where it is not at home: perhaps off a copy.
         if (a->op == OP_POP && a->side != a->object->home && a->object->maybe_both)
             a->object->loose = true;
+        // With a third side the newest may be there while an old copy is here.
+        if (s->sides > 2 && a->side != a->object->home && a->object->maybe_both)
+            a->object->loose = true;
         a->object->home = a->side;
         take_effect(a);
         finish(a);
@@ -250,7 +261,7 @@ static void make(struct actor *a)
 {
     struct scene *s = a->scene;
     struct object *x = a->object;
-    for (int side = 0; side < 2 && chance(s->w, 80); side++) {
+    for (int side = 0; side < s->sides && chance(s->w, 80); side++) {
         client_ask(a->link[side], NULL, NULL, "SELECT %d", x->db[side]);
         client_ask(a->link[side], NULL, NULL, chance(s->w, 50) ? "DEL %s" : "UNLINK %s", x->name);
     }
@@ -259,7 +270,7 @@ static void make(struct actor *a)
     object_make(&s->objects, x, &a->words);
     a->op = OP_MAKE;
     a->kind = object_made_kind(x, buf_view(&a->words));
-    a->side = x->home = (int)pick(s->w, 2);
+    a->side = x->home = (int)pick(s->w, (uint64_t)s->sides);
 }
 
 static void choose_op(struct actor *a)
@@ -276,7 +287,7 @@ static void choose_op(struct actor *a)
     }
     if (what < 20 && x->type == VALUE_LIST) {
         a->op = OP_POP;
-        if (!x->maybe_both && chance(s->w, 30)) a->side = 1 - a->side;
+        if (!x->maybe_both && chance(s->w, 30)) a->side = other_side(s, a->side);
         object_pop(&s->objects, x, &a->words, &a->kind);
         return;
     }
@@ -345,8 +356,8 @@ static void migrated(struct client_link *c, void *owner, const struct reader_val
         if (!ok || m->copy) x->maybe_both = true;
         // A late one may overwrite what is newer.
         if (m->replace && (!ok || x->maybe_both)) x->loose = true;
-        if (!m->copy && !is_there(s, m->side, x) && is_there(s, 1 - m->side, x))
-            x->home = 1 - m->side;
+        if (m->copy || x->home != m->side) continue;
+        if (!is_there(s, m->side, x) && is_there(s, m->to, x)) x->home = m->to;
     }
     if (!s->ending) client_think(m->link[0], pick_spread(s->w, 200, 200000));
 }
@@ -357,11 +368,12 @@ static void gather(struct migrator_client *m)
     struct object *first = &s->objects.all[pick(s->w, (uint64_t)s->objects.count)];
     int most = chance(s->w, 50) ? 1 : 1 + (int)pick(s->w, BATCH);
     m->side = first->home;
+    m->to = other_side(s, m->side);
     m->count = 0;
     for (int i = 0; i < s->objects.count && m->count < most; i++) {
         struct object *x = &s->objects.all[(first->index + i) % s->objects.count];
         if (x->home != m->side || x->db[m->side] != first->db[m->side] ||
-            x->db[1 - m->side] != first->db[1 - m->side])
+            x->db[m->to] != first->db[m->to])
             continue;
         m->objects[m->count] = x;
         m->incarnations[m->count++] = x->incarnation;
@@ -385,11 +397,11 @@ static void act_migrate(struct client_link *c)
     for (int i = 0; i < m->count; i++)
         if (m->copy) m->objects[i]->maybe_both = true;
     snprintf(port, sizeof(port), "%d", w->tls ? WORLD_PORT + 1 : WORLD_PORT);
-    snprintf(db, sizeof(db), "%d", first->db[1 - m->side]);
+    snprintf(db, sizeof(db), "%d", first->db[m->to]);
     snprintf(timeout, sizeof(timeout), "%d", (int)pick_spread(w, 20, 3000));
     bool many = m->count > 1 || chance(w, 20);
     argv[argc++] = BYTES("MIGRATE");
-    argv[argc++] = bytes_from_cstr(side_of(s, 1 - m->side)->host);
+    argv[argc++] = bytes_from_cstr(side_of(s, m->to)->host);
     argv[argc++] = bytes_from_cstr(port);
     argv[argc++] = many ? BYTES("") : bytes_from_cstr(first->name);
     argv[argc++] = bytes_from_cstr(db);
@@ -452,10 +464,11 @@ static void check_last(struct scene *s)
     for (int i = 0; i < s->objects.count; i++) {
         struct object *x = &s->objects.all[i];
         if (!must_be_there(x) || x->loose) continue;
-        bool both = is_there(s, 0, x) && is_there(s, 1, x);
-        if (both && !x->maybe_both) world_fail(s->w, "%s is on both sides", x->name);
-        if (both) continue;
-        int side = is_there(s, 0, x) ? 0 : 1;
+        int copies = 0, side = 0;
+        for (int at = 0; at < s->sides; at++)
+            if (is_there(s, at, x)) copies++, side = at;
+        if (copies > 1 && !x->maybe_both) world_fail(s->w, "%s is on several sides", x->name);
+        if (copies > 1) continue;
         struct entry *e = node_find(side_of(s, side)->node, bytes_from_cstr(x->name), NULL);
         if (entry_digest(e, 0) != object_newest(x))
             world_fail(s->w, "%s has an old version of %s", side_of(s, side)->host, x->name);
@@ -501,7 +514,7 @@ static void whole_database(struct scene *s, int side)
 static void crash(struct scene *s, struct member *m)
 {
     if (!member_up(m)) return;
-    if (m->index < 2) doubt(s, true);
+    if (m->index < s->sides) doubt(s, true);
     m->restart_at_us = sim_now_us(s->w->sim) + pick_spread(s->w, 1000, 2000000);
     if (chance(s->w, 30))
         client_ask(s->admins[m->index], NULL, NULL,
@@ -534,8 +547,9 @@ static void save_something(struct scene *s, int side)
                                         "CLIENT PAUSE 20"};
     struct world *w = s->w;
     struct client_link *c = s->admins[side];
-    int count = w->member_count - 3; // replicas
-    struct member *replica = count > 0 ? &w->members[2 + pick(w, (uint64_t)count)] : NULL;
+    int count = w->member_count - s->sides - 1; // replicas
+    struct member *replica =
+        count > 0 ? &w->members[(uint64_t)s->sides + pick(w, (uint64_t)count)] : NULL;
     if (replica != NULL && chance(w, 50)) {
         if (!member_up(replica)) return;
         member_stop(replica); // and a full sync when it is back
@@ -555,19 +569,41 @@ static void change_role(struct scene *s, struct member *m)
         client_ask(s->admins[m->index], NULL, NULL, "REPLICAOF nowhere 1");
 }
 
+static void upset(struct scene *s, struct member *m)
+{
+    struct client_link *admin = s->admins[m->index];
+    if (!s->upsets || !member_up(m)) return;
+    switch (pick(s->w, 4)) {
+    case 0:
+        upset_clock(m);
+        break;
+    case 1:
+        upset_disk(m);
+        break;
+    case 2:
+        upset_memory(admin, false); // what is evicted would count as lost
+        break;
+    default:
+        upset_settings(admin);
+        break;
+    }
+}
+
 static void on_fault(struct world_timer *t)
 {
     struct scene *s = t->own;
     struct world *w = s->w;
     if (s->ending) return;
     world_after(w, t, pick_spread(w, 5000, 700000), on_fault);
-    int side = (int)pick(w, 2);
-    struct member *a = side_of(s, side), *b = side_of(s, 1 - side);
-    // The replicas come after the two, the reference last.
-    if (w->member_count > 3 && chance(w, 25))
-        b = &w->members[2 + pick(w, (uint64_t)w->member_count - 3)];
-    uint64_t what = pick(w, 100);
-    if (what < 40 && s->breaks)
+    int side = (int)pick(w, (uint64_t)s->sides), replicas = w->member_count - s->sides - 1;
+    struct member *a = side_of(s, side), *b = side_of(s, other_side(s, side));
+    // The replicas come after the sides, the reference last.
+    if (replicas > 0 && chance(w, 25))
+        b = &w->members[(uint64_t)s->sides + pick(w, (uint64_t)replicas)];
+    uint64_t what = pick(w, 112);
+    if (what >= 100)
+        upset(s, chance(w, 70) ? a : b);
+    else if (what < 40 && s->breaks)
         wire_break(w, chance(w, 50) ? a : b, chance(w, 50) ? b : a);
     else if (what < 55 && s->breaks)
         wire_random(w, a, b, chance(w, 50));
@@ -583,7 +619,7 @@ static void on_fault(struct world_timer *t)
         kill_waiter(s, a);
     else if (what < 97 && s->roles)
         change_role(s, a);
-    else if (s->whole && member_up(a))
+    else if (what >= 97 && s->whole && member_up(a))
         whole_database(s, side);
 }
 
@@ -596,7 +632,7 @@ static void on_tick(struct world_timer *t)
         struct member *m = &w->members[i];
         bool was_up = member_up(m);
         member_reap(m);
-        if (was_up && !member_up(m) && i < 2) doubt(s, true);
+        if (was_up && !member_up(m) && i < s->sides) doubt(s, true);
         if (m->node == NULL && sim_now_us(w->sim) >= m->restart_at_us) member_start(m);
         if (m->node == NULL) continue;
         list_each(at, &m->node->clients) list_entry(at, struct client, link)
@@ -624,7 +660,7 @@ static struct client_link *link_to(struct scene *s, const char *what, int i, int
                                    void (*act_now)(struct client_link *), void *own)
 {
     char host[24];
-    snprintf(host, sizeof(host), "%s%d%s", what, i, side == 0 ? "s" : "t");
+    snprintf(host, sizeof(host), "%s%d%s", what, i, side_of(s, side)->host);
     struct client_link *c = client_new_at(s->w, host, side_of(s, side));
     c->act = act_now;
     c->own = own;
@@ -637,14 +673,15 @@ static void add_clients(struct scene *s)
         struct actor *a = &s->actors[i];
         a->scene = s;
         a->link[0] = link_to(s, "writer", i, 0, act, a);
-        a->link[1] = link_to(s, "writer", i, 1, act_again, a);
+        for (int side = 1; side < s->sides; side++)
+            a->link[side] = link_to(s, "writer", i, side, act_again, a);
         client_think(a->link[0], 1000);
     }
     for (int i = 0; i < MIGRATORS; i++) {
         struct migrator_client *m = &s->migrators[i];
         m->scene = s;
-        m->link[0] = link_to(s, "mover", i, 0, act_migrate, m);
-        m->link[1] = link_to(s, "mover", i, 1, act_migrate, m);
+        for (int side = 0; side < s->sides; side++)
+            m->link[side] = link_to(s, "mover", i, side, act_migrate, m);
         client_think(m->link[0], 50000);
     }
     for (int i = 0; i < s->w->member_count; i++) {
@@ -657,7 +694,8 @@ static void add_clients(struct scene *s)
 static void choose(struct scene *s)
 {
     struct world *w = s->w;
-    w->tls = chance(w, 20);
+    w->tls = chance(w, 12);
+    w->watched = chance(w, 25);
     s->breaks = chance(w, 80);
     s->partitions = chance(w, 30);
     s->crashes = chance(w, 25);
@@ -669,16 +707,23 @@ static void choose(struct scene *s)
     s->window_bytes = (int64_t)pick_spread(w, 500, 1 << 20);
     s->stream_min_bytes = pick_spread(w, 30, 64 * 1024);
     s->hash_entries = pick(w, 129);
-    member_add(w, "s");
-    member_add(w, "t");
+    s->upsets = chance(w, 50);
+    s->sides = chance(w, 35) ? 3 : 2;
+    for (int i = 0; i < s->sides; i++)
+        member_add(w, (const char *[]){"s", "t", "u"}[i]);
     if (chance(w, 50)) member_add(w, "sr")->follows = 0;
-    if (chance(w, 60)) member_add(w, "tr")->follows = 1;
+    if (chance(w, 60)) {
+        struct member *replica = member_add(w, "tr");
+        replica->follows = 1;
+        if (chance(w, 30)) member_add(w, "trr")->follows = replica->index;
+    }
     struct member *reference = member_add(w, "reference");
     world_note(w,
                "tls %d, breaks %d, partitions %d, crashes %d, roles %d, whole %d, saves %d, "
-               "kills %d, slice %u, window %lld, streams from %llu",
+               "kills %d, upsets %d, slice %u, window %lld, streams from %llu",
                w->tls, s->breaks, s->partitions, s->crashes, s->roles, s->whole, s->saves, s->kills,
-               s->slice, (long long)s->window_bytes, (unsigned long long)s->stream_min_bytes);
+               s->upsets, s->slice, (long long)s->window_bytes,
+               (unsigned long long)s->stream_min_bytes);
     for (int i = 0; i < w->member_count; i++)
         member_start(&w->members[i]);
     objects_begin(&s->objects, w, reference, 4 + (int)pick(w, OBJECTS_MAX - 4));
@@ -711,7 +756,9 @@ static void end(struct scene *s)
     for (int i = 0; i < w->member_count; i++)
         w->members[i].restart_at_us = 0;
     world_run(w, 2 * TICK_US);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < w->member_count; i++)
+        upsets_end(s->admins[i]);
+    for (int i = 0; i < s->sides; i++)
         client_ask(s->admins[i], NULL, NULL, "REPLICAOF NO ONE");
     if (!sim_run_while_not(w->sim, all_is_one, s, END_US)) {
         world_check_quiet(w);

@@ -12,6 +12,7 @@
 #include "sim/world/commands.h"
 #include "sim/world/faults.h"
 #include "sim/world/runner.h"
+#include "sim/world/upsets.h"
 #include "store/snapshot.h"
 
 #include <stdio.h>
@@ -30,8 +31,9 @@ struct scene {
     bool ending, settling;
     int plan[WORLD_MEMBERS_MAX]; // whom each is to follow in the end
     // What may happen.
-    bool breaks, partitions, crashes, roles, whole, saves, kills;
-    bool strict; // no full sync after the first
+    bool breaks, partitions, crashes, roles, whole, saves, kills, upsets, limits;
+    bool strict;              // no full sync after the first
+    bool failovers, restarts; // in strict worlds: planned ones, of leaves of the tree
     uint64_t full_before;
     struct world_timer tick, fault, role;
     size_t hash_entries;
@@ -42,6 +44,8 @@ struct scene {
     bool diskless;
     enum diskless_load load[WORLD_MEMBERS_MAX];
     uint32_t slice;
+    uint64_t stream_min_bytes; // of a RESTORE, to be decoded as it comes
+    int64_t output_limit_bytes;
 };
 
 static struct scene *scene_of(const struct client_link *c)
@@ -74,11 +78,25 @@ static void ask_random(struct client_link *c, int kinds)
     client_ask_chain(c, &words, written, NULL);
 }
 
+static bool ask_large(struct client_link *c)
+{
+    struct scene *s = scene_of(c);
+    struct chain words;
+    chain_init(&words);
+    if (chance(s->w, 40))
+        random_large(s->w, s->keys, &words);
+    else if (!member_ready(root_of(s)) || !random_restore(s->w, root_of(s)->node, s->keys, &words))
+        return false;
+    client_ask_chain(c, &words, written, NULL);
+    return true;
+}
+
 static void act_write(struct client_link *c)
 {
     struct scene *s = scene_of(c);
     struct world *w = s->w;
     if (s->ending) return;
+    if (chance(w, 4) && ask_large(c)) return;
     if (chance(w, 10)) {
         struct member *to =
             chance(w, 80) ? root_of(s) : &w->members[pick(w, (uint64_t)w->member_count)];
@@ -223,6 +241,23 @@ static void plant(struct scene *s, int root)
     }
 }
 
+static void fail_over(struct scene *s)
+{
+    struct world *w = s->w;
+    struct client_link *admin = s->admins[s->root];
+    const struct member *to = &w->members[pick(w, (uint64_t)w->member_count)];
+    int timeout_ms = (int)pick_spread(w, 10, 2000), port = w->tls ? WORLD_PORT + 1 : WORLD_PORT;
+    world_note(w, "roles: FAILOVER at %s", root_of(s)->host);
+    if (chance(w, 50) || to == root_of(s))
+        client_ask(admin, NULL, NULL, "FAILOVER TIMEOUT %d", timeout_ms);
+    else if (s->strict || chance(w, 50))
+        client_ask(admin, NULL, NULL, "FAILOVER TO %s %d TIMEOUT %d", to->host, port, timeout_ms);
+    else
+        client_ask(admin, NULL, NULL, "FAILOVER TO %s %d FORCE TIMEOUT %d", to->host, port,
+                   timeout_ms);
+    if (chance(w, 20)) client_ask(admin, NULL, NULL, "FAILOVER ABORT");
+}
+
 static void on_role(struct world_timer *t)
 {
     struct scene *s = t->own;
@@ -231,17 +266,29 @@ static void on_role(struct world_timer *t)
     world_after(w, t, pick_spread(w, 300000, 6000000), on_role);
     int next = (int)pick(w, (uint64_t)w->member_count);
     if (!member_ready(&w->members[next])) return;
-    if (chance(w, 25) && member_up(root_of(s))) {
-        world_note(w, "roles: FAILOVER at %s", root_of(s)->host);
-        client_ask(s->admins[s->root], NULL, NULL, "FAILOVER TIMEOUT %d",
-                   (int)pick_spread(w, 10, 2000));
+    if (member_up(root_of(s)) && (s->strict || chance(w, 25))) {
+        fail_over(s);
         return;
     }
+    if (s->strict) return;
     world_note(w, "roles: %s is to be the primary", w->members[next].host);
     plant(s, next);
     tell(s, next);
     for (int i = 0; i < w->member_count; i++)
         if (i != next && chance(w, 90)) tell(s, i);
+}
+
+// -1: nobody is, or more than one.
+static int only_primary(const struct scene *s)
+{
+    int found = -1;
+    for (int i = 0; i < s->w->member_count; i++) {
+        const struct member *m = &s->w->members[i];
+        if (!member_up(m) || repl_is_replica(m->node)) continue;
+        if (found >= 0) return -1;
+        found = i;
+    }
+    return found;
 }
 
 // A FAILOVER may have changed roles by itself: whoever is a primary now is the one to follow.
@@ -256,6 +303,8 @@ static void follow_facts(struct scene *s)
         for (int j = 0; j < w->member_count; j++)
             if (host != NULL && strcmp(host, w->members[j].host) == 0) m->follows = j;
     }
+    int root = only_primary(s);
+    if (root >= 0 && !s->settling) s->root = root;
 }
 
 // In the end: whoever does not follow the plan is told again (while failing over it won't hear).
@@ -295,6 +344,40 @@ static void crash_or_restart(struct scene *s, struct member *m)
     }
 }
 
+// It saves its data and its place in the history, and nobody follows it meanwhile.
+static void restart_leaf(struct scene *s, struct member *m)
+{
+    struct world *w = s->w;
+    if (!member_ready(m) || m->index == s->root || !repl_link_up(m->node)) return;
+    for (int i = 0; i < w->member_count; i++)
+        if (w->members[i].follows == m->index) return;
+    m->restart_at_us = sim_now_us(w->sim) + pick_spread(w, 1000, 2000000);
+    client_ask(s->admins[m->index], NULL, NULL, "SHUTDOWN SAVE");
+}
+
+static void upset(struct scene *s, struct member *m)
+{
+    struct client_link *admin = s->admins[m->index];
+    if (!member_up(m)) return;
+    switch (pick(s->w, 5)) {
+    case 0:
+        upset_clock(m);
+        break;
+    case 1:
+        if (!s->restarts) upset_disk(m);
+        break;
+    case 2:
+        upset_memory(admin, true);
+        break;
+    case 3:
+        if (s->limits) upset_limits(admin);
+        break;
+    default:
+        upset_settings(admin);
+        break;
+    }
+}
+
 static void on_fault(struct world_timer *t)
 {
     struct scene *s = t->own;
@@ -304,8 +387,10 @@ static void on_fault(struct world_timer *t)
                   *b = &w->members[pick(w, (uint64_t)w->member_count)];
     world_after(w, t, pick_spread(w, 10000, 1500000), on_fault);
     if (a == b) return;
-    uint64_t what = pick(w, 100);
-    if (what < 40 && s->breaks)
+    uint64_t what = pick(w, 115);
+    if (what >= 100 && s->upsets)
+        upset(s, a);
+    else if (what < 40 && s->breaks)
         wire_break(w, a, b);
     else if (what < 60 && s->breaks)
         wire_random(w, a, b, chance(w, 50));
@@ -315,9 +400,11 @@ static void on_fault(struct world_timer *t)
         sim_heal_all(w->sim);
     else if (what < 84 && s->crashes)
         crash_or_restart(s, a);
+    else if (what < 84 && s->restarts)
+        restart_leaf(s, a);
     else if (what < 92 && s->saves && member_up(a))
         client_ask(s->admins[a->index], NULL, NULL, chance(w, 70) ? "BGSAVE" : "SAVE");
-    else if (s->kills && member_up(a))
+    else if (what < 100 && s->kills && member_up(a))
         client_ask(s->admins[a->index], NULL, NULL, "CLIENT KILL TYPE %s",
                    chance(w, 30)   ? "normal"
                    : chance(w, 50) ? "replica"
@@ -334,6 +421,9 @@ static void on_tick(struct world_timer *t)
         struct member *m = &w->members[i];
         member_reap(m);
         if (m->node == NULL && now_us >= m->restart_at_us) member_start(m);
+        if (m->node == NULL) continue;
+        list_each(at, &m->node->clients) list_entry(at, struct client, link)
+            ->parser.stream_min_bytes = s->stream_min_bytes;
     }
     follow_facts(s);
     if (s->settling && s->ticks % 25 == 0) insist(s);
@@ -353,6 +443,7 @@ static void configure(struct member *m, struct config *c)
     c->repl_diskless_load = s->load[m->index];
     c->shutdown_timeout_s = 1;
     c->limits.hash_max_listpack_entries = s->hash_entries;
+    c->output_limit[CLASS_REPLICA].hard_bytes = s->output_limit_bytes;
     sim_set_slice(m->at, s->slice);
 }
 
@@ -360,7 +451,7 @@ static uint64_t full_syncs(const struct scene *s)
 {
     uint64_t sum = 0;
     for (int i = 0; i < s->w->member_count; i++)
-        if (s->w->members[i].node != NULL) sum += s->w->members[i].node->stats.sync_full;
+        sum += member_full_syncs(&s->w->members[i]);
     return sum;
 }
 
@@ -372,6 +463,11 @@ static bool links_up(void *arg)
         if (!member_ready(m) || (m->follows >= 0 && !repl_link_up(m->node))) return false;
     }
     return true;
+}
+
+static bool has_one_primary(void *arg)
+{
+    return only_primary(arg) >= 0;
 }
 
 static bool level(void *arg)
@@ -442,7 +538,8 @@ static void check_equal(struct scene *s)
 static void choose(struct scene *s)
 {
     struct world *w = s->w;
-    w->tls = chance(w, 20);
+    w->tls = chance(w, 12);
+    w->watched = chance(w, 25);
     s->keys = (int)pick_spread(w, 1, 40);
     s->timeout_us = 1000000 + pick(w, 2500000);
     s->diskless = chance(w, 70);
@@ -457,6 +554,13 @@ static void choose(struct scene *s)
     s->kills = chance(w, 40);
     s->backlog_bytes = chance(w, 60) ? 64 << 20 : 16384;
     s->strict = s->backlog_bytes > 16384 && !s->crashes && !s->roles;
+    s->failovers = s->strict && chance(w, 35);
+    s->restarts = s->strict && chance(w, 35);
+    s->upsets = chance(w, 60);
+    s->limits = s->upsets && !s->strict;
+    s->output_limit_bytes =
+        s->limits && chance(w, 40) ? 20000 + (int64_t)pick_spread(w, 1, 1 << 20) : 0;
+    s->stream_min_bytes = pick_spread(w, 30, 64 * 1024);
     for (int i = 0; i < WORLD_MEMBERS_MAX; i++)
         s->load[i] = (enum diskless_load)pick(w, 3);
     int count = 2 + (int)pick(w, 5);
@@ -467,8 +571,10 @@ static void choose(struct scene *s)
     }
     world_note(w,
                "%d nodes, tls %d, diskless %d, breaks %d, partitions %d, crashes %d, roles %d, "
+               "upsets %d, strict %d, failovers %d, restarts %d, output limit %lld, "
                "backlog %lld, slice %u, timeout %llu ms",
                count, w->tls, s->diskless, s->breaks, s->partitions, s->crashes, s->roles,
+               s->upsets, s->strict, s->failovers, s->restarts, (long long)s->output_limit_bytes,
                (long long)s->backlog_bytes, s->slice, (unsigned long long)s->timeout_us / 1000);
 }
 
@@ -498,7 +604,7 @@ static void play(struct world *w)
         s->full_before = full_syncs(s);
     }
     world_after(w, &s->fault, pick(w, 1000000), on_fault);
-    if (s->roles) world_after(w, &s->role, pick(w, 3000000), on_role);
+    if (s->roles || s->failovers) world_after(w, &s->role, pick(w, 3000000), on_role);
     world_run(w, 3000000 + pick(w, 8000000));
 
     s->ending = true;
@@ -506,6 +612,9 @@ static void play(struct world *w)
     for (int i = 0; i < w->member_count; i++)
         w->members[i].restart_at_us = 0;
     world_run(w, 2 * TICK_US);
+    for (int i = 0; i < w->member_count; i++)
+        upsets_end(s->admins[i]);
+    if (s->failovers) await(s, has_one_primary, "a failover did not come to an end");
     int root = -1;
     for (int i = 0; i < w->member_count; i++)
         if (member_up(&w->members[i]) && !repl_is_replica(w->members[i].node)) root = i;

@@ -69,6 +69,13 @@ static void settle(struct sim_node *node)
     }
     node->settling = false;
     plan_turn(node);
+    if (node->settled != NULL) node->settled(node->settled_arg);
+}
+
+void sim_watch(struct sim_node *node, void (*settled)(void *arg), void *arg)
+{
+    node->settled = settled;
+    node->settled_arg = arg;
 }
 
 static void on_turn(struct deadline *event)

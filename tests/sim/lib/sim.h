@@ -47,6 +47,10 @@ void sim_set_skew(struct sim_node *node, int64_t us);    // its Unix time runs a
 // Units a job's step may use (5000, a slice of 250 us, unless told).
 void sim_set_slice(struct sim_node *node, uint32_t units);
 
+// Calls `settled` after each turn of the node's loop, when its owners have come to rest: for those
+// who check what must always hold. NULL: nobody.
+void sim_watch(struct sim_node *node, void (*settled)(void *arg), void *arg);
+
 // The node dies as it stands. Its peers see resets (a process that ends), or nothing at all any
 // more with `power_loss`, where its files also lose what was not synced. Whatever the test holds of
 // it can then be torn down by the usual calls: conns give `closed`, writes go nowhere, files answer

@@ -41,6 +41,8 @@ struct sim_node {
     char host[SIM_HOST_BYTES];
     bool dead, dark; // crashed; with its power lost
     bool stopped, settling;
+    void (*settled)(void *arg);
+    void *settled_arg;
     int64_t skew_us;
     struct deadline turn; // runs the loop's tasks, hooks, jobs and deadlines
     uint64_t job_at_us;   // not before this does the next step of a job run

@@ -52,6 +52,18 @@ static void plan(struct flow *f)
     sim_at(f->sim, &f->next, at);
 }
 
+// Moves `len` bytes from the front of one chain to the back of another, without copying them.
+static void share_front(struct chain *to, struct chain *from, size_t len)
+{
+    while (len > 0) {
+        struct segment *first = list_entry(from->segments.next, struct segment, link);
+        uint32_t part = first->len < len ? first->len : (uint32_t)len;
+        chain_append_chunk(to, first->chunk, first->start, part);
+        chain_consume(from, part);
+        len -= part;
+    }
+}
+
 // Takes from the writer what the window has room for.
 static void pump(struct flow *f)
 {
@@ -61,7 +73,7 @@ static void pump(struct flow *f)
     size_t taken = 0;
     while (from->out.len > 0) {
         bool lost = dropping(f) || f->to == NULL;
-        size_t room = lost ? SIZE_MAX : window > buf_len(&f->pipe) ? window - buf_len(&f->pipe) : 0;
+        size_t room = lost ? SIZE_MAX : window > f->pipe.len ? window - f->pipe.len : 0;
         size_t len = from->out.len < SIM_SEGMENT_BYTES ? from->out.len : SIM_SEGMENT_BYTES;
         uint64_t per_10ms = f->wire.bytes_per_s / 100;
         if (f->wire.bytes_per_s > 0 && len > per_10ms) len = per_10ms > 0 ? (size_t)per_10ms : 1;
@@ -74,8 +86,7 @@ static void pump(struct flow *f)
             chain_consume(&from->out, len);
         } else {
             struct arrival *a = mem_new(struct arrival);
-            chain_read(&from->out, buf_reserve(&f->pipe, len), len);
-            buf_commit(&f->pipe, len);
+            share_front(&f->pipe, &from->out, len);
             *a = (struct arrival){.len = len, .at_us = arrival_us(f, len)};
             list_push_back(&f->arrivals, &a->link);
         }
@@ -84,6 +95,7 @@ static void pump(struct flow *f)
     }
     if (taken == 0) return;
     from->taken += taken;
+    f->taken_at_us = f->sim->now_us;
     sim_at(f->sim, &from->notify, f->sim->now_us);
     // Nobody is there: its system says so, a round trip later.
     if (f->to == NULL && !dropping(f) && !f->dead) sim_conn_expect_reset(from, f);
@@ -156,8 +168,7 @@ static void deliver(struct flow *f, size_t len)
 {
     // A copy of exactly this size, so that whoever reads beyond it is caught.
     char *copy = mem_alloc(len);
-    memcpy(copy, buf_view(&f->pipe).data, len);
-    buf_consume(&f->pipe, len);
+    chain_read(&f->pipe, copy, len);
     consume_arrivals(f, len);
     f->delivered += len;
     struct sim_conn *to = f->to;
@@ -215,6 +226,7 @@ static void flow_init(struct flow *f, struct connection *k, struct sim_conn *fro
     f->from_host = from->node->host;
     f->to_host = to->node->host;
     list_init(&f->arrivals);
+    chain_init(&f->pipe);
 }
 
 void sim_connection_make(struct sim_conn *client, struct sim_conn *server, int port)
@@ -273,7 +285,7 @@ void sim_bury(struct sim *sim)
         for (int i = 0; i < 2; i++) {
             struct flow *f = &k->flow[i];
             sim_not(sim, &f->next);
-            buf_free(&f->pipe);
+            chain_free(&f->pipe);
             for (struct list *a; (a = list_pop_front(&f->arrivals)) != NULL;)
                 mem_free(list_entry(a, struct arrival, link));
         }

@@ -28,10 +28,10 @@ struct flow {
     struct sim_conn *from, *to; // NULL: that end has gone
     const char *from_host, *to_host;
     struct sim_wire wire;
-    struct buf pipe;
+    struct chain pipe;
     struct list arrivals;
     uint64_t taken, delivered; // bytes
-    uint64_t busy_until_us, last_arrival_us;
+    uint64_t busy_until_us, last_arrival_us, taken_at_us;
     bool fin; // the writer closed, and that arrives at fin_at_us
     uint64_t fin_at_us;
     bool dead; // a host lost its power: nothing passes any more

@@ -1,5 +1,6 @@
 // What must always hold, seen from outside while no node is running.
 #include "loop/machine.h"
+#include "migrate/migrate_impl.h"
 #include "node/migrate_node.h"
 #include "node/repl_impl.h"
 #include "sim/lib/sim_net_impl.h"
@@ -9,6 +10,8 @@
 enum {
     OWN_WORK_US = 30 * 1000 * 1000, // a state without a deadline is our own work: it ends, too
     IN_FLIGHT_BYTES = 4 * 1024 * 1024,
+    LINK_SLACK_BYTES = 256 * 1024,   // what one turn may add
+    MIGRATE_SLACK_BYTES = 96 * 1024, // a small value, whole, and a piece of the next
 };
 
 // ---- machines -----------------------------------------------------------------------------------
@@ -21,7 +24,24 @@ static bool may_last(const struct machine *m)
     return strcmp(state, "handshake") == 0 || strcmp(state, "off") == 0;
 }
 
-static void check_machine(struct world *w, const struct member *owner, const struct machine *m)
+// An answer, or progress, is waited for since the peer last took something: bytes of its own don't
+// buy it time, whatever the machine makes of its deadline.
+static void check_patience(struct world *w, const struct member *owner, const struct machine *m,
+                           uint64_t length_us, const struct conn *conn)
+{
+    enum deadline_kind kind = m->type->states[m->state].deadline;
+    if (kind != DEADLINE_REPLY && kind != DEADLINE_PROGRESS) return;
+    if (length_us == 0 || conn == NULL || strcmp(conn_type(conn), "sim") != 0) return;
+    const struct flow *f = sim_conn_of(conn)->sends;
+    if (f == NULL) return;
+    uint64_t since_us = f->taken_at_us > m->entered_us ? f->taken_at_us : m->entered_us;
+    if (sim_now_us(w->sim) > since_us + length_us)
+        world_fail(w, "%s: %s waits in %s longer than it may", owner->host, m->type->name,
+                   m->type->states[m->state].name);
+}
+
+static void check_machine(struct world *w, const struct member *owner, const struct machine *m,
+                          const struct conn *conn)
 {
     const struct machine_state *row = &m->type->states[m->state];
     uint64_t now_us = sim_now_us(w->sim), in_state_us = now_us - m->entered_us;
@@ -36,6 +56,7 @@ static void check_machine(struct world *w, const struct member *owner, const str
     if (armed && length > 0 && m->deadline.at_us > now_us + length)
         world_fail(w, "%s: the deadline of %s in %s is too far off", owner->host, m->type->name,
                    row->name);
+    check_patience(w, owner, m, length, conn);
     bool total = row->deadline == DEADLINE_CONNECT || row->deadline == DEADLINE_BACKOFF;
     if (total && length > 0 && in_state_us > length)
         world_fail(w, "%s: %s is in %s since %llu us", owner->host, m->type->name, row->name,
@@ -52,7 +73,28 @@ struct visit {
 static void visit_machine(void *arg, const struct machine *machine)
 {
     struct visit *v = arg;
-    check_machine(v->w, v->m, machine);
+    const struct migrate *migrate = (const struct migrate *)machine; // it comes first there
+    const struct conn *conn = migrate->target != NULL ? migrate->target->conn : NULL;
+    check_machine(v->w, v->m, machine, conn);
+    uint64_t window = (uint64_t)v->m->node->config.migrate_window_bytes;
+    if (conn != NULL && conn_queued(conn) > window + MIGRATE_SLACK_BYTES)
+        world_fail(v->w, "%s: %zu bytes are queued for %s", v->m->host, conn_queued(conn),
+                   machine->peer);
+}
+
+// A link's conn is given a window and what is begun; all that is held on a replica's account stays
+// below its limit, but for what one turn adds.
+static void check_link(struct world *w, const struct member *m, const struct replica_link *l)
+{
+    int64_t hard = m->node->config.output_limit[CLASS_REPLICA].hard_bytes,
+            backlog = m->node->repl->stream.limit;
+    if (hard > 0 && hard < backlog) hard = backlog;
+    if (l->conn != NULL && conn_queued(l->conn) > LINK_WINDOW_BYTES + LINK_SLACK_BYTES)
+        world_fail(w, "%s: %zu bytes are queued for %s", m->host, conn_queued(l->conn), l->name);
+    int64_t pinned = (int64_t)primary_link_pinned(l);
+    if (hard > 0 && pinned > hard + LINK_SLACK_BYTES && list_empty(&l->over.link))
+        world_fail(w, "%s: %lld bytes are kept for %s in %s", m->host, (long long)pinned, l->name,
+                   machine_state_name(&l->machine));
 }
 
 static void check_queues(struct world *w, const struct member *m)
@@ -65,19 +107,27 @@ static void check_queues(struct world *w, const struct member *m)
     }
 }
 
+void world_check_member(void *member)
+{
+    struct member *m = member;
+    if (m->node == NULL) return;
+    struct replication *r = m->node->repl;
+    if (r->replica.following) check_machine(m->world, m, &r->replica.machine, r->replica.conn);
+    list_each(at, &r->primary.links)
+    {
+        const struct replica_link *l = list_entry(at, struct replica_link, link);
+        check_machine(m->world, m, &l->machine, l->conn);
+        check_link(m->world, m, l);
+    }
+    struct visit v = {m->world, m};
+    migrate_visit(m->node, visit_machine, &v);
+    check_queues(m->world, m);
+}
+
 void world_check_machines(struct world *w)
 {
-    for (int i = 0; i < w->member_count; i++) {
-        struct member *m = &w->members[i];
-        if (m->node == NULL) continue;
-        struct replication *r = m->node->repl;
-        if (r->replica.following) check_machine(w, m, &r->replica.machine);
-        list_each(at, &r->primary.links)
-            check_machine(w, m, &list_entry(at, struct replica_link, link)->machine);
-        struct visit v = {w, m};
-        migrate_visit(m->node, visit_machine, &v);
-        check_queues(w, m);
-    }
+    for (int i = 0; i < w->member_count; i++)
+        world_check_member(&w->members[i]);
 }
 
 // ---- data ---------------------------------------------------------------------------------------

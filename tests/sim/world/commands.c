@@ -217,3 +217,57 @@ const char *random_command(struct world *w, int kinds, int keys, struct chain *o
         at -= (uint64_t)patterns[i].weight;
     }
 }
+
+// ---- large values -------------------------------------------------------------------------------
+
+static void add_words(struct buf *text, size_t *ends, int *count, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static void add_words(struct buf *text, size_t *ends, int *count, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(text, format, args);
+    va_end(args);
+    ends[(*count)++] = buf_len(text);
+}
+
+void random_large(struct world *w, int keys, struct chain *out)
+{
+    static const struct {
+        const char *command;
+        char type;
+        bool pairs;
+    } kinds[] = {
+        {"RPUSH", 'l', false}, {"SADD", 'e', false}, {"HSET", 'h', true}, {"ZADD", 'z', true}};
+    uint64_t kind = pick(w, 4), elements = 100 + pick(w, 500);
+    size_t ends[2 + 2 * 600];
+    struct bytes argv[2 + 2 * 600];
+    struct buf text = BUF_EMPTY;
+    int argc = 0, wide = (int)pick_spread(w, 1, 60);
+    add_words(&text, ends, &argc, "%s", kinds[kind].command);
+    add_words(&text, ends, &argc, "%c:%d", kinds[kind].type, (int)pick(w, (uint64_t)keys));
+    for (uint64_t i = 0; i < elements; i++) {
+        if (kinds[kind].pairs) add_words(&text, ends, &argc, "%d", (int)pick(w, 1000));
+        add_words(&text, ends, &argc, "m%0*d", wide, (int)pick(w, 1000));
+    }
+    const char *from = buf_view(&text).data;
+    for (int i = 0; i < argc; i++)
+        argv[i] = bytes_of(from + (i > 0 ? ends[i - 1] : 0), ends[i] - (i > 0 ? ends[i - 1] : 0));
+    request_write(out, argc, argv);
+    buf_free(&text);
+}
+
+bool random_restore(struct world *w, struct node *from, int keys, struct chain *out)
+{
+    struct entry *e = db_random(&from->store, store_db(&from->store, (int)pick(w, DATABASES)));
+    if (e == NULL || e->key_len < 2 || e->key[1] != ':') return false;
+    struct buf payload = BUF_EMPTY;
+    entry_dump(e, chance(w, 25), &payload);
+    if (chance(w, 8)) buf_consume(&payload, 1); // and no payload any more
+    char to[16];
+    snprintf(to, sizeof(to), "%c:%d", e->key[0], (int)pick(w, (uint64_t)keys));
+    int ttl_ms = chance(w, 60) ? 0 : (int)pick_spread(w, 1, 5000);
+    request_writef(out, "RESTORE %s %d %b REPLACE", to, ttl_ms, buf_view(&payload));
+    buf_free(&payload);
+    return true;
+}

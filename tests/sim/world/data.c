@@ -1,5 +1,6 @@
 // Digests of data for comparing nodes: fast rather than secure, and of everything that a replica
 // must have, times to live included.
+#include "rdb/encode.h"
 #include "sim/world/world.h"
 #include "value/dict.h"
 #include "value/hash.h"
@@ -153,6 +154,15 @@ uint64_t node_digest(const struct node *n)
 uint64_t node_key_count(const struct node *n)
 {
     return keyspace_keys(n->store.live);
+}
+
+void entry_dump(const struct entry *e, bool compress, struct buf *out)
+{
+    struct rdb_options options = {.compress = compress};
+    struct dump_encoder *d = dump_encoder_new(&e->value, &options);
+    while (!dump_encoder_done(d))
+        buf_commit(out, dump_encoder_read(d, buf_reserve(out, 8192), 8192, NULL));
+    dump_encoder_free(d);
 }
 
 struct entry *node_find(const struct node *n, struct bytes key, int *db)

@@ -2,14 +2,13 @@
 
 #include "base/mem.h"
 #include "node/ctx_impl.h"
-#include "rdb/encode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum kind { KIND_STATUS, KIND_COUNT, KIND_STRING, KIND_ARRAY };
 
-enum { VALUE_BYTES = 120 * 1024 };
+enum { VALUE_BYTES = 200 * 1024 };
 
 void objects_begin(struct objects *o, struct world *w, struct member *reference, int count)
 {
@@ -21,7 +20,9 @@ void objects_begin(struct objects *o, struct world *w, struct member *reference,
     for (int i = 0; i < count; i++) {
         struct object *x = &o->all[i];
         x->index = i;
-        x->db[0] = x->db[1] = (int)pick(w, OBJECT_DBS);
+        int db = (int)pick(w, OBJECT_DBS);
+        for (int side = 0; side < OBJECT_SIDES; side++)
+            x->db[side] = db;
         object_renew(o, x);
     }
 }
@@ -84,8 +85,12 @@ static void long_word(struct objects *o, struct words *w, uint64_t number, size_
 {
     word(w, "%llu:", (unsigned long long)number);
     char *to = buf_reserve(&w->text, len);
-    for (size_t i = 0; i < len; i++)
-        to[i] = (char)('a' + rng_below(&o->w->rng, 26));
+    uint64_t bits = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (i % 16 == 0) bits = rng_next(&o->w->rng);
+        to[i] = (char)('a' + (bits & 15));
+        bits >>= 4;
+    }
     buf_commit(&w->text, len);
 }
 
@@ -158,13 +163,9 @@ static void make_other(struct objects *o, struct object *x, struct buf *out)
 static void make_by_payload(struct objects *o, struct object *x, struct buf *out)
 {
     struct entry *e = node_find(o->reference->node, bytes_from_cstr(x->name), NULL);
-    struct rdb_options options = {.compress = chance(o->w, 50)};
     if (e == NULL) world_fail(o->w, "the reference did not make %s", x->name);
-    struct dump_encoder *d = dump_encoder_new(&e->value, &options);
     struct buf payload = BUF_EMPTY;
-    while (!dump_encoder_done(d))
-        buf_commit(&payload, dump_encoder_read(d, buf_reserve(&payload, 8192), 8192, NULL));
-    dump_encoder_free(d);
+    entry_dump(e, chance(o->w, 25), &payload);
     request_appendf(out, "RESTORE %s 0 %b", x->name, buf_view(&payload));
     buf_free(&payload);
 }

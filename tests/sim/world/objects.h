@@ -9,19 +9,19 @@
 #include "proto/reader.h"
 #include "sim/world/world.h"
 
-enum { OBJECTS_MAX = 24, OBJECT_NAME_BYTES = 32, OBJECT_DBS = 2 };
+enum { OBJECTS_MAX = 24, OBJECT_NAME_BYTES = 32, OBJECT_DBS = 2, OBJECT_SIDES = 3 };
 
 struct object {
     int index, incarnation, type;
     bool large;
-    bool alive;      // made, and nobody has deleted it
-    bool busy;       // a write is under way
-    bool mortal;     // it may expire at any time
-    bool maybe_both; // a copy was asked for, or an acknowledgement may have been lost
-    bool loose;      // which version is where is not known any more
-    bool maybe_lost; // a node that may have had it has lost its memory
-    int home;        // 0 or 1: which of the two nodes has it, as far as was answered
-    int db[2];       // at either node
+    bool alive;           // made, and nobody has deleted it
+    bool busy;            // a write is under way
+    bool mortal;          // it may expire at any time
+    bool maybe_both;      // a copy was asked for, or an acknowledgement may have been lost
+    bool loose;           // which version is where is not known any more
+    bool maybe_lost;      // a node that may have had it has lost its memory
+    int home;             // which of the nodes has it, as far as was answered
+    int db[OBJECT_SIDES]; // at each node
     int renames;
     uint64_t elements;    // how many were made
     uint64_t left, taken; // of sets and hashes: elements from `taken` on are left

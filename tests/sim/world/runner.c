@@ -15,7 +15,10 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-enum { HANG_S = 120 }; // of real time, for one seed
+enum {
+    HANG_S = 120, // of the processor, for one seed
+    JOBS_MAX = 64,
+};
 
 // What a signal handler has to know, and OpenSSL's random numbers.
 static struct {
@@ -73,16 +76,22 @@ struct tls_context *runner_tls(void)
 
 // ---- one seed -----------------------------------------------------------------------------------
 
+static void watch_for_hang(bool on)
+{
+    struct itimerval limit = {.it_value = {.tv_sec = on ? HANG_S : 0}};
+    setitimer(ITIMER_VIRTUAL, &limit, NULL);
+}
+
 static bool play(const struct world_program *program, const struct world_options *options)
 {
     static struct world w;
     static jmp_buf out;
     run.seed = options->seed;
     rng_seed(&run.rng, options->seed);
-    alarm(HANG_S);
+    watch_for_hang(true);
     if (setjmp(out) != 0) {
         // The world stays as it is: its nodes may be in the middle of something.
-        alarm(0);
+        watch_for_hang(false);
         printf("%s: seed %llu FAILED: %s\n", program->name, (unsigned long long)options->seed,
                w.why);
         if (options->trace && !options->verbose) world_show(&w);
@@ -91,7 +100,7 @@ static bool play(const struct world_program *program, const struct world_options
     world_begin(&w, options, &out);
     program->play(&w);
     world_end(&w);
-    alarm(0);
+    watch_for_hang(false);
     return true;
 }
 
@@ -129,10 +138,35 @@ static void on_signal(int number)
 
 struct request_line {
     uint64_t from, count;
-    bool one, cases, verbose, go_on;
+    bool cases, verbose, go_on;
     const char *only;
-    int tail;
+    int tail, jobs;
+    uint64_t share, shares; // every `shares`-th from number `share` on
 };
+
+static bool parse_number(const char *word, const char *value, struct request_line *r)
+{
+    uint64_t number = strtoull(value, NULL, 10);
+    if (strcmp(word, "--seed") == 0) {
+        r->from = number;
+        r->count = 1;
+    } else if (strcmp(word, "--seeds") == 0) {
+        r->count = number;
+    } else if (strcmp(word, "--from") == 0) {
+        r->from = number;
+    } else if (strcmp(word, "--tail") == 0) {
+        r->tail = (int)number;
+    } else if (strcmp(word, "--jobs") == 0 && number > 0 && number <= JOBS_MAX) {
+        r->jobs = (int)number;
+    } else if (strcmp(word, "--share") == 0) {
+        r->share = number;
+    } else if (strcmp(word, "--shares") == 0 && number > 0) {
+        r->shares = number;
+    } else {
+        return false;
+    }
+    return true;
+}
 
 static bool parse(int argc, char **argv, struct request_line *r)
 {
@@ -146,23 +180,15 @@ static bool parse(int argc, char **argv, struct request_line *r)
             r->go_on = true;
         } else if (value == NULL) {
             return false;
-        } else if (strcmp(word, "--seed") == 0) {
-            r->one = true;
-            r->from = strtoull(argv[++i], NULL, 10);
-        } else if (strcmp(word, "--seeds") == 0) {
-            r->count = strtoull(argv[++i], NULL, 10);
-        } else if (strcmp(word, "--from") == 0) {
-            r->from = strtoull(argv[++i], NULL, 10);
-        } else if (strcmp(word, "--tail") == 0) {
-            r->tail = atoi(argv[++i]);
         } else if (strcmp(word, "--case") == 0) {
             r->cases = true;
             r->only = argv[++i];
+        } else if (parse_number(word, value, r)) {
+            i++;
         } else {
             return false;
         }
     }
-    if (r->one) r->count = 1;
     return true;
 }
 
@@ -173,44 +199,110 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-int runner_main(const struct world_program *program, int argc, char **argv)
+static void say_sums(unsigned passed, unsigned failed, double took)
 {
-    struct request_line r = {.from = 1, .count = 20, .tail = 60};
-    run.program = program;
-    run.path = argv[0];
-    if (!parse(argc, argv, &r)) {
-        fprintf(stderr,
-                "%s [--seeds N] [--from N] [--seed N] [-v] [--tail LINES] [--go-on] "
-                "[--case NAME | --cases]\n",
-                argv[0]);
-        return 2;
+    printf("%s: %.1f seeds per second\n", run.program->name,
+           (passed + failed) / (took > 0 ? took : 1));
+    printf("%u passed, %u failed\n", passed, failed);
+}
+
+// ---- several processes --------------------------------------------------------------------------
+
+// Shows what a process has to say, and adds its sums. One that ended without any has failed.
+static bool take_sums(FILE *from, unsigned *passed, unsigned *failed)
+{
+    char line[1024];
+    unsigned ok, bad;
+    bool summed = false;
+    while (fgets(line, sizeof(line), from) != NULL) {
+        if (sscanf(line, "%u passed, %u failed", &ok, &bad) == 2) {
+            *passed += ok;
+            *failed += bad;
+            summed = true;
+        } else if (strstr(line, " seeds per second") == NULL) {
+            fputs(line, stdout);
+        }
     }
-    RAND_set_rand_method(&seeded);
+    return summed;
+}
+
+static unsigned run_jobs(int argc, char **argv, int jobs, unsigned *passed)
+{
+    FILE *processes[JOBS_MAX];
+    unsigned failed = 0;
+    for (int j = 0; j < jobs; j++) {
+        struct buf line = BUF_EMPTY;
+        for (int i = 0; i < argc; i++)
+            buf_printf(&line, "'%s' ", argv[i]);
+        buf_printf(&line, "--jobs 1 --share %d --shares %d", j, jobs);
+        buf_append_byte(&line, '\0');
+        processes[j] = popen(buf_view(&line).data, "r");
+        buf_free(&line);
+    }
+    for (int j = 0; j < jobs; j++) {
+        bool summed = processes[j] != NULL && take_sums(processes[j], passed, &failed);
+        if (!summed) failed++;
+        if (processes[j] != NULL) pclose(processes[j]);
+    }
+    return failed;
+}
+
+// ---- one process --------------------------------------------------------------------------------
+
+static void catch_signals(void)
+{
     signal(SIGABRT, on_signal);
-    signal(SIGALRM, on_signal);
+    signal(SIGVTALRM, on_signal);
 #ifdef __SANITIZE_ADDRESS__
     __asan_set_death_callback(say_seed);
 #else
     signal(SIGSEGV, on_signal);
 #endif
-    struct world_options options = {.verbose = r.verbose, .tail = r.tail};
-    unsigned passed = 0, failed = 0;
-    double began = now_s();
-    for (const struct world_case *c = program->cases; r.cases && c->name != NULL; c++) {
-        if (r.only != NULL && strcmp(r.only, c->name) != 0) continue;
+}
+
+static unsigned run_share(const struct request_line *r, unsigned *passed)
+{
+    struct world_options options = {.verbose = r->verbose, .tail = r->tail};
+    unsigned failed = 0;
+    uint64_t number = 0;
+    RAND_set_rand_method(&seeded);
+    catch_signals();
+    for (const struct world_case *c = run.program->cases; r->cases && c->name != NULL; c++) {
+        if (r->only != NULL && strcmp(r->only, c->name) != 0) continue;
+        if (number++ % r->shares != r->share) continue;
         options.seed = c->seed;
-        bool ok = try_seed(program, options);
+        bool ok = try_seed(run.program, options);
         if (!ok) printf("case %s\n", c->name);
-        *(ok ? &passed : &failed) += 1;
+        *(ok ? passed : &failed) += 1;
     }
-    if (r.only != NULL) r.count = 0;
-    for (uint64_t i = 0; i < r.count && (failed == 0 || r.go_on); i++) {
-        options.seed = r.from + i;
-        *(try_seed(program, options) ? &passed : &failed) += 1;
+    uint64_t count = r->only != NULL ? 0 : r->count;
+    for (uint64_t i = 0; i < count && (failed == 0 || r->go_on); i++) {
+        if (number++ % r->shares != r->share) continue;
+        options.seed = r->from + i;
+        *(try_seed(run.program, options) ? passed : &failed) += 1;
     }
-    double took = now_s() - began;
-    printf("%s: %.1f seeds per second\n", program->name, (passed + failed) / (took > 0 ? took : 1));
-    printf("%u passed, %u failed\n", passed, failed);
     tls_context_unref(run.tls);
+    return failed;
+}
+
+int runner_main(const struct world_program *program, int argc, char **argv)
+{
+    struct request_line r = {.from = 1, .count = 20, .tail = 60, .jobs = 1, .shares = 1};
+    run.program = program;
+    run.path = argv[0];
+    if (!parse(argc, argv, &r)) {
+        fprintf(stderr,
+                "%s [--seeds N] [--from N] [--jobs N] [--seed N] [-v] [--tail LINES] [--go-on] "
+                "[--case NAME | --cases]\n",
+                argv[0]);
+        return 2;
+    }
+    unsigned passed = 0, failed;
+    double began = now_s();
+    if (r.jobs > 1)
+        failed = run_jobs(argc, argv, r.jobs, &passed);
+    else
+        failed = run_share(&r, &passed);
+    say_sums(passed, failed, now_s() - began);
     return failed > 0;
 }

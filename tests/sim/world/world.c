@@ -175,10 +175,18 @@ void member_start(struct member *m)
     if (w->tls) m->node->tls = tls_context_ref(runner_tls());
     m->at->stopped = false;
     if (!node_start(m->node, &error)) world_fail(w, "%s: %s", m->host, error.text);
+    if (w->watched) sim_watch(m->at, world_check_member, m);
+}
+
+uint64_t member_full_syncs(const struct member *m)
+{
+    return m->past_full_syncs + (m->node != NULL ? m->node->stats.sync_full : 0);
 }
 
 static void free_node(struct member *m)
 {
+    m->past_full_syncs = member_full_syncs(m);
+    sim_watch(m->at, NULL, NULL);
     node_free(m->node);
     m->node = NULL;
     m->at->stopped = false;
@@ -193,6 +201,7 @@ void member_stop(struct member *m)
 void member_crash(struct member *m, bool power_loss)
 {
     m->crashes++;
+    sim_watch(m->at, NULL, NULL);
     sim_crash(m->at, power_loss);
     free_node(m);
     if (power_loss) world_drop_clients(m->world, m);

@@ -23,7 +23,8 @@ struct member {
     struct node *node; // NULL: down
     int index;
     int starts, crashes;
-    int follows; // index of the member that it is told to follow; -1: nobody
+    uint64_t past_full_syncs; // that it gave before it ended
+    int follows;              // index of the member that it is told to follow; -1: nobody
     uint64_t restart_at_us;
     void *own; // the program's
 };
@@ -41,6 +42,7 @@ struct world {
     struct rng rng; // of the world's own decisions
     struct log log;
     bool tls;
+    bool watched; // machines are checked after every turn of every loop, not just now and then
     struct member members[WORLD_MEMBERS_MAX];
     int member_count;
     struct list clients; // of struct client_link
@@ -112,6 +114,8 @@ void world_run(struct world *w, uint64_t us);
 enum { DIGEST_TTL = 1 };
 // Of one value; equal for equal data in whatever encoding. DIGEST_TTL: its time to live counts.
 uint64_t entry_digest(const struct entry *e, int flags);
+// Full syncs that it has given, all its lives together.
+uint64_t member_full_syncs(const struct member *m);
 // Of all keys of all databases, but for those under which a RESTORE is being told to replicas.
 uint64_t node_digest(const struct node *n);
 uint64_t node_key_count(const struct node *n);
@@ -120,6 +124,8 @@ bool is_temporary_key(struct bytes key);
 void world_note_value(struct world *w, const char *whose, const struct entry *e);
 // Writes down how two nodes differ, a few keys of it.
 void world_note_difference(struct world *w, const struct member *a, const struct member *b);
+// Appends the payload that DUMP gives.
+void entry_dump(const struct entry *e, bool compress, struct buf *out);
 // The entry of a key in whichever database it is; *db tells.
 struct entry *node_find(const struct node *n, struct bytes key, int *db);
 
@@ -127,6 +133,7 @@ struct entry *node_find(const struct node *n, struct bytes key, int *db);
 
 // No machine has outlived its deadline; nothing has more in flight than its window.
 void world_check_machines(struct world *w);
+void world_check_member(void *member); // the same of one
 // Nodes of one history at one offset have the same data.
 void world_check_offsets(struct world *w);
 // Nobody is parked, suspended or holds anything; for the end, once all is quiet.
