@@ -137,7 +137,7 @@ static void on_signal(int number)
 // ---- the program --------------------------------------------------------------------------------
 
 struct request_line {
-    uint64_t from, count;
+    uint64_t from, count, seconds; // seconds: no more seeds are begun after so many; 0: all are
     bool cases, verbose, go_on;
     const char *only;
     int tail, jobs;
@@ -158,6 +158,8 @@ static bool parse_number(const char *word, const char *value, struct request_lin
         r->tail = (int)number;
     } else if (strcmp(word, "--jobs") == 0 && number > 0 && number <= JOBS_MAX) {
         r->jobs = (int)number;
+    } else if (strcmp(word, "--seconds") == 0) {
+        r->seconds = number;
     } else if (strcmp(word, "--share") == 0) {
         r->share = number;
     } else if (strcmp(word, "--shares") == 0 && number > 0) {
@@ -265,6 +267,7 @@ static unsigned run_share(const struct request_line *r, unsigned *passed)
     struct world_options options = {.verbose = r->verbose, .tail = r->tail};
     unsigned failed = 0;
     uint64_t number = 0;
+    double until_s = r->seconds > 0 ? now_s() + (double)r->seconds : 1e18;
     RAND_set_rand_method(&seeded);
     catch_signals();
     for (const struct world_case *c = run.program->cases; r->cases && c->name != NULL; c++) {
@@ -276,7 +279,7 @@ static unsigned run_share(const struct request_line *r, unsigned *passed)
         *(ok ? passed : &failed) += 1;
     }
     uint64_t count = r->only != NULL ? 0 : r->count;
-    for (uint64_t i = 0; i < count && (failed == 0 || r->go_on); i++) {
+    for (uint64_t i = 0; i < count && (failed == 0 || r->go_on) && now_s() < until_s; i++) {
         if (number++ % r->shares != r->share) continue;
         options.seed = r->from + i;
         *(try_seed(run.program, options) ? passed : &failed) += 1;
@@ -292,8 +295,8 @@ int runner_main(const struct world_program *program, int argc, char **argv)
     run.path = argv[0];
     if (!parse(argc, argv, &r)) {
         fprintf(stderr,
-                "%s [--seeds N] [--from N] [--jobs N] [--seed N] [-v] [--tail LINES] [--go-on] "
-                "[--case NAME | --cases]\n",
+                "%s [--seeds N] [--seconds N] [--from N] [--jobs N] [--seed N] [-v] [--tail LINES] "
+                "[--go-on] [--case NAME | --cases]\n",
                 argv[0]);
         return 2;
     }

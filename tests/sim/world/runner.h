@@ -1,9 +1,9 @@
 // What every program of worlds shares: its options, seed after seed, what is told of a failure.
 //
-//   program [--seeds N] [--from N] [--jobs N] [--seed N [-v]] [--tail LINES] [--go-on]
-//           [--case NAME | --cases]
+//   program [--seeds N] [--seconds N] [--from N] [--jobs N] [--seed N [-v]] [--tail LINES]
+//           [--go-on] [--case NAME | --cases]
 //
-// --jobs N shares the seeds among so many processes of the program.
+// --jobs N shares the seeds among so many processes of the program; --seconds N begins none later.
 // A failing seed is run a second time with its trace kept, and the last lines of that are shown.
 // Each seed decides everything: OpenSSL's random numbers too, so that bytes of TLS are the same.
 #ifndef WHERRY_TESTS_WORLD_RUNNER_H
