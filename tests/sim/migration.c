@@ -356,7 +356,8 @@ static void migrated(struct client_link *c, void *owner, const struct reader_val
         if (!ok || m->copy) x->maybe_both = true;
         // A late one may overwrite what is newer.
         if (m->replace && (!ok || x->maybe_both)) x->loose = true;
-        if (m->copy || x->home != m->side) continue;
+        // With a third side, what is there may be an old copy.
+        if (m->copy || x->home != m->side || (s->sides > 2 && x->maybe_both)) continue;
         if (!is_there(s, m->side, x) && is_there(s, m->to, x)) x->home = m->to;
     }
     if (!s->ending) client_think(m->link[0], pick_spread(s->w, 200, 200000));

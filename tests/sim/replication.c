@@ -241,12 +241,24 @@ static void plant(struct scene *s, int root)
     }
 }
 
+static bool one_history(const struct scene *s)
+{
+    for (int i = 0; i < s->w->member_count; i++) {
+        const struct member *m = &s->w->members[i], *first = &s->w->members[0];
+        if (!member_ready(m) || (m->follows >= 0 && !repl_link_up(m->node))) return false;
+        if (strcmp(repl_id(m->node), repl_id(first->node)) != 0) return false;
+    }
+    return true;
+}
+
 static void fail_over(struct scene *s)
 {
     struct world *w = s->w;
     struct client_link *admin = s->admins[s->root];
     const struct member *to = &w->members[pick(w, (uint64_t)w->member_count)];
-    int timeout_ms = (int)pick_spread(w, 10, 2000), port = w->tls ? WORLD_PORT + 1 : WORLD_PORT;
+    // A replica acknowledges once a second: most are to come to something.
+    int timeout_ms = chance(w, 30) ? (int)pick_spread(w, 10, 2000) : 1500 + (int)pick(w, 2000),
+        port = w->tls ? WORLD_PORT + 1 : WORLD_PORT;
     world_note(w, "roles: FAILOVER at %s", root_of(s)->host);
     if (chance(w, 50) || to == root_of(s))
         client_ask(admin, NULL, NULL, "FAILOVER TIMEOUT %d", timeout_ms);
@@ -255,7 +267,7 @@ static void fail_over(struct scene *s)
     else
         client_ask(admin, NULL, NULL, "FAILOVER TO %s %d FORCE TIMEOUT %d", to->host, port,
                    timeout_ms);
-    if (chance(w, 20)) client_ask(admin, NULL, NULL, "FAILOVER ABORT");
+    if (chance(w, 10)) client_ask(admin, NULL, NULL, "FAILOVER ABORT");
 }
 
 static void on_role(struct world_timer *t)
@@ -266,6 +278,9 @@ static void on_role(struct world_timer *t)
     world_after(w, t, pick_spread(w, 300000, 6000000), on_role);
     int next = (int)pick(w, (uint64_t)w->member_count);
     if (!member_ready(&w->members[next])) return;
+    // Who misses two changes of roles has to sync in full: a primary knows the history before its
+    // own.
+    if (s->strict && !one_history(s)) return;
     if (member_up(root_of(s)) && (s->strict || chance(w, 25))) {
         fail_over(s);
         return;
@@ -554,8 +569,8 @@ static void choose(struct scene *s)
     s->kills = chance(w, 40);
     s->backlog_bytes = chance(w, 60) ? 64 << 20 : 16384;
     s->strict = s->backlog_bytes > 16384 && !s->crashes && !s->roles;
-    s->failovers = s->strict && chance(w, 35);
-    s->restarts = s->strict && chance(w, 35);
+    s->failovers = s->strict && chance(w, 50);
+    s->restarts = s->strict && chance(w, 50);
     s->upsets = chance(w, 60);
     s->limits = s->upsets && !s->strict;
     s->output_limit_bytes =
