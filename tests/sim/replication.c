@@ -21,7 +21,8 @@ enum {
     GENERATION_FIELDS = 180, // more than a small hash has
     GENERATION_DB = 9,
     TICK_US = 20000,
-    LEVEL_US = 60 * 1000 * 1000, // until all is one again
+    LEVEL_US = 10 * 1000 * 1000, // until all is one again, and thrice repl-timeout
+    ANSWERS_US = 60 * 1000 * 1000,
 };
 
 struct scene {
@@ -533,7 +534,7 @@ static void note_links(struct scene *s)
 
 static void await(struct scene *s, bool (*done)(void *arg), const char *what)
 {
-    if (sim_run_while_not(s->w->sim, done, s, LEVEL_US)) return;
+    if (sim_run_while_not(s->w->sim, done, s, LEVEL_US + 3 * s->timeout_us)) return;
     note_links(s);
     world_fail(s->w, "%s", what);
 }
@@ -642,13 +643,13 @@ static void play(struct world *w)
         s->settling = true;
     }
     s->root = root < 0 ? 0 : root;
-    if (!sim_run_while_not(w->sim, all_answered, s, LEVEL_US)) world_check_quiet(w);
+    if (!sim_run_while_not(w->sim, all_answered, s, ANSWERS_US)) world_check_quiet(w);
     await(s, level, "not level in the end");
     check_equal(s);
     if (s->strict && full_syncs(s) != s->full_before)
         world_fail(w, "%llu full syncs where partial ones were possible",
                    (unsigned long long)(full_syncs(s) - s->full_before));
-    sim_run_while_not(w->sim, quiet_snapshots, s, LEVEL_US);
+    sim_run_while_not(w->sim, quiet_snapshots, s, ANSWERS_US);
     world_run(w, 100000);
     world_check_quiet(w);
     world_check_machines(w);
