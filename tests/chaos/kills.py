@@ -129,6 +129,7 @@ class Pair:
         diskless = rng.choice(("yes", "yes", "no"))
         self.primary = make[kinds[0]](*OPTIONS, "--repl-diskless-sync", diskless)
         self.replica = make[kinds[1]](*OPTIONS, "--repl-diskless-load", load)
+        self.letters = {self.primary: kinds[0], self.replica: kinds[1]}
         self.way = f"{kinds[0]} to {kinds[1]}, diskless {diskless}, load {load}" \
             + (", saving" if saves else "")
         self.between = t.proxy(self.primary)
@@ -170,22 +171,9 @@ class Pair:
         victims = rng.choice(([self.primary], [self.replica], [self.replica],
                               [self.primary, self.replica]))
         reader = Reader(self.replica, rng, {g - 1, g})
-        began, moved = time.monotonic(), self.between.moved["down"]
-        self.replica.must("REPLICAOF", *self.between.address)
-        if rng.random() < 0.5:  # at a byte of the transfer, or at an instant
-            goal = moved + rng.randrange(self.bytes)
-            while self.between.moved["down"] < goal and time.monotonic() < began + 5:
-                self.count_up()
-        else:
-            end = began + rng.uniform(0, self.took_s * 1.3)
-            while time.monotonic() < end:
-                self.count_up()
-        self.amid += self.replica.info()["master_link_status"] != "up"
         if self.replica in victims and not self.saves:
             reader.allowed = {None, g - 1, g}
-        for victim in victims:
-            victim.process.kill()
-            victim.end()
+        self.kill(victims)
         if victims == [self.primary]:
             self.check_survivor()
         began = time.monotonic()
@@ -201,12 +189,40 @@ class Pair:
         what = f"{self.way}, {killed} killed"
         self.t.check(not reader.wrong, f"{what}: old or new in {reader.reads} reads, recovered "
                      f"after {took:.2f} s", f"{reader.wrong[:3]} of {len(reader.wrong)}")
-        self.watch.look("W primary", self.primary)
-        self.watch.look("W replica", self.replica)
+        if rng.random() < 0.3:
+            self.t.same_data(self.replica, self.primary, self.way)
+        for name, server in (("primary", self.primary), ("replica", self.replica)):
+            self.watch.look(f"{self.letters[server]} {name}", server)
+
+    def kill(self, victims):
+        """At a byte of the transfer, or at an instant from its beginning on."""
+        rng, hit = self.rng, threading.Event()
+
+        def strike():
+            for victim in victims:
+                victim.process.kill()
+            hit.set()
+        if rng.random() < 0.6:
+            self.between.cut_after("down", rng.randrange(1, self.bytes), strike)
+        self.replica.must("REPLICAOF", *self.between.address)
+        end = time.monotonic() + (5 if self.between.cut_at else
+                                  rng.uniform(0, self.took_s * 1.3))
+        while time.monotonic() < end and not hit.is_set():
+            self.count_up()
+        if hit.is_set():
+            self.amid += 1
+        else:
+            self.amid += self.replica.info()["master_link_status"] != "up"
+            strike()
+        for victim in victims:
+            victim.end()
 
     def count_up(self):
         """Traffic meanwhile; changes no key's existence."""
-        self.primary.must("INCR", "counter")
+        try:
+            self.primary.must("INCR", "counter")
+        except (OSError, Closed):
+            pass  # it has been killed
         time.sleep(0.001)
 
     def check_survivor(self):
@@ -236,8 +252,6 @@ class Pair:
         got = self.replica("GET", "marker:0")
         if got != str(generation).encode():
             self.t.need(False, f"{self.way}: has the new data", got)
-        if self.rng.random() < 0.3:
-            self.t.same_data(self.replica, self.primary, self.way)
 
     def finish(self):
         self.watch.judge()

@@ -267,13 +267,15 @@ class Proxy:
                     break
                 with self.lock:
                     self.lock.wait_for(lambda: not self.stalled or self.over)
-                    limit = self.cut_at.get(way)
+                    limit, action = self.cut_at.get(way, (None, None))
                     if limit is not None and self.moved[way] + len(data) >= limit:
                         data = data[:max(0, limit - self.moved[way])]
                     self.moved[way] += len(data)
                 sink.sendall(data)
                 if limit is not None and self.moved[way] >= limit:
                     self.cut_at.pop(way, None)
+                    if action:
+                        action()
                     break
                 if rate:
                     time.sleep(len(data) / rate)
@@ -320,10 +322,11 @@ class Proxy:
             self.cut_at = {}
             self.lock.notify_all()
 
-    def cut_after(self, way, count):
-        """Ends the connection that moves byte `count` from now on `way` ("up" or "down")."""
+    def cut_after(self, way, count, action=None):
+        """Ends the connection that moves byte `count` from now on `way` ("up" or "down"), and does
+        `action` just before that."""
         with self.lock:
-            self.cut_at[way] = self.moved[way] + count
+            self.cut_at[way] = self.moved[way] + count, action
 
     def close(self):
         self.over = True
