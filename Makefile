@@ -5,8 +5,8 @@
 #   test           build, tidy, unit, flow, sim, interop tests and a short chaos (each also a target
 #                  of its own)
 #   sim            worlds of whole nodes: SEEDS of each, with seeds per second
-#   chaos          chains of wherry and Redis under faults for CHAOS_SECONDS, CHAOS_KILLS times
-#                  kill -9 amid a full sync
+#   chaos          chains of wherry and Redis under faults for CHAOS_SECONDS, MIGRATE for half of
+#                  that, CHAOS_KILLS times kill -9 amid a full sync
 #   asan, tsan     unit, flow and interop tests under sanitizers
 #   conformance    Redis's own suite: GROUP=dump|repl|tls|types, or FILES='unit/dump ...'; TLS=1
 #   bench          speed next to redis-server in the same run

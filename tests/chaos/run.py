@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Faults at random: tests/chaos/run.py [--server FILE] [--seconds N] [--kills N] [--seed N] [WORD...]
 
-WORDs choose: chains (all), a mix such as RWR, kills. N seconds are shared by the mixes, as many of
-them as have time for a round. The seed is printed; with it the same faults come again, though not at
-the same instants. The last line is `N passed, N failed`."""
+WORDs choose: chains (all), a mix such as RWR, kills, migration. N seconds are shared by the mixes, as
+many of them as have time for a round; migration takes half as long. The seed is printed; with it the
+same faults come again, though not at the same instants. The last line is `N passed, N failed`."""
 
 import argparse
 import os
@@ -18,15 +18,18 @@ sys.dont_write_bytecode = True
 import chains  # noqa: E402
 import harness  # noqa: E402
 import kills  # noqa: E402
+import migration  # noqa: E402
 
 SHORTEST_S = 8  # a mix takes about this for one round
 
 
 def trials(args, rng):
     """(name, wire, function) of what was asked for."""
-    words = args.words or ["chains", "kills"]
+    words = args.words or ["chains", "kills", "migration"]
     if "kills" in words and args.kills:
         yield from kills.trials(args.seed, args.kills)
+    if "migration" in words and args.seconds:
+        yield from migration.trials(args.seed, args.seconds // 2, rng)
     mixes = [m for m in chains.MIXES if m in words or "chains" in words]
     rng.shuffle(mixes)
     if args.seconds and mixes:
