@@ -151,7 +151,8 @@ static void debug_digest_value(struct ctx *c)
 
 static uint64_t serialized_bytes(struct ctx *c, const struct value *v)
 {
-    struct rdb_options options = {.compress = c->node->config.rdbcompression};
+    struct rdb_options options = {.compress = c->node->config.rdbcompression,
+                                  .version = RDB_VERSION};
     struct dump_counter *counter = dump_counter_new(v, &options);
     while (!dump_counter_step(counter, NULL)) {
     }

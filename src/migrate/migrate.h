@@ -9,6 +9,7 @@
 #define WHERRY_MIGRATE_MIGRATE_H
 
 #include "conn/conn.h"
+#include "rdb/encode.h"
 #include "store/store.h"
 
 enum {
@@ -32,8 +33,8 @@ struct migrate_host {
     // By the config, read when needed.
     uint64_t (*window_bytes)(const struct migrate_host *host);
     uint64_t (*payload_max_bytes)(const struct migrate_host *host);
-    bool (*compress)(const struct migrate_host *host);
-    const char *(*verify_name)(const struct migrate_host *host); // NULL: chain only
+    struct rdb_options (*payload_options)(const struct migrate_host *host); // once for each key
+    const char *(*verify_name)(const struct migrate_host *host);            // NULL: chain only
 };
 
 // What to move, and where. Strings are borrowed for the call of migrate_start.

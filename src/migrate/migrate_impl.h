@@ -53,7 +53,7 @@ struct migrate {
     bool answers_left; // read, and not yet looked at
 
     struct job pump;
-    struct dump_counter *counter; // of keys[next_key]
+    struct dump_counter *counter;
     struct dump_encoder *encoder;
     struct rdb_options how; // it was counted and is encoded: the config may change in between
     uint64_t payload_bytes;

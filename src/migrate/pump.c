@@ -37,7 +37,7 @@ static void put_tail(struct migrate *m, struct migrate_key *k, struct chain *out
 
 static struct rdb_options options(struct migrate *m)
 {
-    return (struct rdb_options){.compress = m->migrator->host->compress(m->migrator->host)};
+    return m->migrator->host->payload_options(m->migrator->host);
 }
 
 static void put_small(struct migrate *m, struct migrate_key *k, struct chain *out)

@@ -61,6 +61,7 @@ struct config {
     char *pidfile, *logfile, *dir, *dbfilename;
     enum log_level loglevel;
     int databases, hz;
+    bool use_exit_on_panic; // what would abort ends the process without a core dump
     bool dynamic_hz;
     enum local_permission enable_protected_configs, enable_debug_command, enable_module_command;
     char *requirepass; // "": none
@@ -93,6 +94,7 @@ struct config {
     struct save_point save[CONFIG_SAVE_POINTS_MAX];
     int save_count;
     bool stop_writes_on_bgsave_error, rdbcompression, rdbchecksum, rdb_save_incremental_fsync;
+    int dump_rdb_version; // 0: the lowest that can hold the value
     enum { SANITIZE_NO, SANITIZE_YES, SANITIZE_CLIENTS } sanitize_dump_payload;
     int64_t rdb_key_save_delay_us, key_load_delay_us, loading_process_events_interval_bytes;
 

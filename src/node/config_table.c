@@ -27,6 +27,8 @@ static const struct word_value diskless_loads[] = {{"disabled", DISKLESS_LOAD_DI
                                                    {0}};
 static const struct word_value sanitizes[] = {
     {"no", SANITIZE_NO}, {"yes", SANITIZE_YES}, {"clients", SANITIZE_CLIENTS}, {0}};
+static const struct word_value payload_versions[] = {
+    {"0", 0}, {"5", 5}, {"6", 6}, {"7", 7}, {"8", 8}, {"9", 9}, {"10", 10}, {"11", 11}, {0}};
 static const struct word_value auths[] = {
     {"no", TLS_AUTH_NO}, {"yes", TLS_AUTH_YES}, {"optional", TLS_AUTH_OPTIONAL}, {0}};
 static const struct word_value fsyncs[] = {{"everysec", 0}, {"always", 1}, {"no", 2}, {0}};
@@ -122,6 +124,7 @@ const struct directive config_directives[] = {
     {"loglevel", NULL, &kind_enum, AT(loglevel), "notice", 0, 0, 0, loglevels, apply_log},
     {"dir", NULL, &kind_string, AT(dir), ".", PROTECTED | NOT_LOADING, 0, 0, NULL, apply_dir},
     INT("databases", NULL, databases, "16", IMMUTABLE, 1, 1 << 20),
+    BOOL("use-exit-on-panic", NULL, use_exit_on_panic, "no", IMMUTABLE | HIDDEN),
     INT("hz", NULL, hz, "10", 0, 1, 500),
     BOOL("dynamic-hz", NULL, dynamic_hz, "yes", 0),
     ENUM("enable-protected-configs", NULL, enable_protected_configs, "no", IMMUTABLE, permits),
@@ -181,6 +184,7 @@ const struct directive config_directives[] = {
     {"save", NULL, &kind_save, 0, "3600 1 300 100 60 10000", MULTI, 0, 0, NULL, NULL},
     BOOL("stop-writes-on-bgsave-error", NULL, stop_writes_on_bgsave_error, "yes", 0),
     BOOL("rdbcompression", NULL, rdbcompression, "yes", 0),
+    ENUM("dump-rdb-version", NULL, dump_rdb_version, "0", 0, payload_versions),
     BOOL("rdbchecksum", NULL, rdbchecksum, "yes", IMMUTABLE),
     BOOL("rdb-save-incremental-fsync", NULL, rdb_save_incremental_fsync, "yes", 0),
     ENUM("sanitize-dump-payload", NULL, sanitize_dump_payload, "no", 0, sanitizes),
@@ -248,6 +252,7 @@ const struct directive config_directives[] = {
     {"activedefrag", NULL, &kind_only, 0, "no", 0, 0, 0, NULL, NULL},
     {"io-threads", NULL, &kind_only, 0, "1", IMMUTABLE, 0, 0, NULL, NULL},
     {"syslog-enabled", NULL, &kind_only, 0, "no", IMMUTABLE, 0, 0, NULL, NULL},
+    {"crash-memcheck-enabled", NULL, &kind_only, 0, "no", 0, 0, 0, NULL, NULL},
     {"supervised", NULL, &kind_only, 0, "no", IMMUTABLE, 0, 0, NULL, NULL},
     {0},
 };
@@ -282,8 +287,6 @@ const struct unsupported_directive config_unsupported[] = {
     {"shutdown-on-sigint", "not implemented"},
     {"shutdown-on-sigterm", "not implemented"},
     {"crash-log-enabled", "not implemented"},
-    {"crash-memcheck-enabled", "not implemented"},
-    {"use-exit-on-panic", "not implemented"},
     {"replica-ignore-disk-write-errors", "not implemented"},
     {"socket-mark-id", "not implemented"},
     {"ignore-warnings", "not implemented"},

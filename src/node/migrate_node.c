@@ -44,9 +44,11 @@ static uint64_t host_payload_max(const struct migrate_host *host)
                                                        : limits->bulk_bytes;
 }
 
-static bool host_compress(const struct migrate_host *host)
+static struct rdb_options host_payload_options(const struct migrate_host *host)
 {
-    return node_of(host)->config.migrate_compression;
+    const struct config *config = &node_of(host)->config;
+    return (struct rdb_options){.compress = config->migrate_compression,
+                                .version = config->dump_rdb_version};
 }
 
 static const char *host_verify_name(const struct migrate_host *host)
@@ -68,7 +70,7 @@ void migrate_init(struct node *n)
         .paused = host_paused,
         .window_bytes = host_window,
         .payload_max_bytes = host_payload_max,
-        .compress = host_compress,
+        .payload_options = host_payload_options,
         .verify_name = host_verify_name,
     };
     migrator_init(&m->migrator, &m->host);

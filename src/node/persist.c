@@ -81,6 +81,12 @@ struct rdb_options persist_rdb_options(const struct node *n)
                                 .no_checksum = !n->config.rdbchecksum};
 }
 
+struct rdb_options persist_payload_options(const struct node *n)
+{
+    return (struct rdb_options){.compress = n->config.rdbcompression,
+                                .version = n->config.dump_rdb_version};
+}
+
 struct loader_options persist_loader_options(const struct node *n)
 {
     int64_t delay_us = n->config.key_load_delay_us;

@@ -30,7 +30,8 @@ void persist_save_for_exit(struct node *n, void (*done)(struct node *n, const st
 enum { PERSIST_AUX_MAX = 12 };
 enum { PERSIST_SYNC_BYTES = 4 << 20 }; // rdb-save-incremental-fsync (redis.conf of Redis 7.0)
 int persist_aux(struct node *n, struct snapshot_aux aux[PERSIST_AUX_MAX]);
-struct rdb_options persist_rdb_options(const struct node *n); // by the config
+struct rdb_options persist_rdb_options(const struct node *n);     // by the config
+struct rdb_options persist_payload_options(const struct node *n); // the same for DUMP and MIGRATE
 struct loader_options persist_loader_options(const struct node *n);
 
 #endif

@@ -10,6 +10,7 @@
 #include "node/notify.h"
 #include "node/parts.h"
 #include "node/pause.h"
+#include "node/persist.h"
 #include "rdb/encode.h"
 #include "store/access.h"
 
@@ -73,7 +74,7 @@ void dump_command(struct ctx *c)
         reply_null(c->reply);
         return;
     }
-    struct rdb_options options = {.compress = c->node->config.rdbcompression};
+    struct rdb_options options = persist_payload_options(c->node);
     struct dump *d = mem_new(struct dump);
     d->node = c->node;
     d->db = c->db;

@@ -16,12 +16,22 @@ struct dump_encoder {
     bool footer_made;
 };
 
+// What stands in the footer, and decides on the types.
+static int version_for(const struct value *v, const struct rdb_options *options)
+{
+    enum { VERSION_STREAMS = 9 };
+    if (options->version == 0) return rdb_lowest_version(v);
+    // No earlier type holds a stream; who reads only these says that the version is too high.
+    bool later = v->type == VALUE_STREAM && options->version < VERSION_STREAMS;
+    return later ? VERSION_STREAMS : options->version;
+}
+
 struct dump_encoder *dump_encoder_new(const struct value *v, const struct rdb_options *options)
 {
     struct dump_encoder *d = mem_new(struct dump_encoder);
-    encoder_init(&d->value, v, options->compress);
-    d->type = (uint8_t)rdb_type_of(v);
-    d->version = options->version ? options->version : rdb_dump_version(v);
+    d->version = version_for(v, options);
+    encoder_init(&d->value, v, options->compress, d->version);
+    d->type = (uint8_t)encoder_type(v, d->version);
     return d;
 }
 
@@ -85,7 +95,7 @@ struct dump_counter {
 struct dump_counter *dump_counter_new(const struct value *v, const struct rdb_options *options)
 {
     struct dump_counter *d = mem_new(struct dump_counter);
-    encoder_init(&d->value, v, options->compress);
+    encoder_init(&d->value, v, options->compress, version_for(v, options));
     d->value.counts = !options->compress;
     d->bytes = TYPE_BYTES + FOOTER_BYTES;
     return d;

@@ -11,47 +11,60 @@ static encode_function *const encoders[VALUE_TYPE_COUNT] = {
     [VALUE_ZSET] = encode_zset,     [VALUE_HASH] = encode_hash, [VALUE_STREAM] = encode_stream,
 };
 
-enum rdb_type rdb_type_of(const struct value *v)
+// What each version can read: DUMP came with 6 (Redis 2.6), and whatever reads it knows the plain
+// types, intsets, and strings as integers and LZF. Binary scores came with 8 (Redis 4.0), streams
+// with 9 (5.0); quicklists of listpacks, listpacks as such and streams with tombstones with 10
+// (7.0).
+enum { VERSION_PLAIN = 6, VERSION_SCORES = 8, VERSION_STREAMS = 9, VERSION_LISTPACKS = 10 };
+
+enum rdb_type encoder_type(const struct value *v, int version)
 {
+    bool blocks = version >= VERSION_LISTPACKS;
     switch ((enum value_type)v->type) {
     case VALUE_LIST:
-        return RDB_LIST_QUICKLIST_2;
+        return blocks ? RDB_LIST_QUICKLIST_2 : RDB_LIST;
     case VALUE_SET:
         return v->encoding == ENCODING_INTSET ? RDB_SET_INTSET : RDB_SET;
     case VALUE_ZSET:
-        return v->encoding == ENCODING_LISTPACK ? RDB_ZSET_LISTPACK : RDB_ZSET_2;
+        if (blocks && v->encoding == ENCODING_LISTPACK) return RDB_ZSET_LISTPACK;
+        return version >= VERSION_SCORES ? RDB_ZSET_2 : RDB_ZSET;
     case VALUE_HASH:
-        return v->encoding == ENCODING_LISTPACK ? RDB_HASH_LISTPACK : RDB_HASH;
+        return blocks && v->encoding == ENCODING_LISTPACK ? RDB_HASH_LISTPACK : RDB_HASH;
     case VALUE_STREAM:
-        return RDB_STREAM_LISTPACKS_2;
+        return blocks ? RDB_STREAM_LISTPACKS_2 : RDB_STREAM_LISTPACKS;
     default:
         return RDB_STRING;
     }
 }
 
-int rdb_dump_version(const struct value *v)
+enum rdb_type rdb_type_of(const struct value *v)
 {
-    // DUMP came with version 6 (Redis 2.6), and whatever reads it knows the plain types, intsets,
-    // and strings as integers and LZF. Binary scores came with 8 (Redis 4.0); quicklists of
-    // listpacks, listpacks as such and streams with tombstones with 10 (Redis 7.0).
-    switch (rdb_type_of(v)) {
-    case RDB_STRING:
-    case RDB_SET:
-    case RDB_SET_INTSET:
-    case RDB_HASH:
-        return 6;
-    case RDB_ZSET_2:
-        return 8;
-    default:
-        return RDB_VERSION;
+    return encoder_type(v, RDB_VERSION);
+}
+
+// Whether a reader of RDB_STREAM_LISTPACKS works out by itself what that type leaves out.
+static bool stream_is_plain(const struct stream *s)
+{
+    if (s->entries_added != s->length || !stream_id_is_zero(s->max_deleted_id)) return false;
+    for (uint32_t i = 0; i < stream_group_count(s); i++) {
+        const struct stream_group *g = stream_group_at(s, i);
+        if (g->entries_read != stream_distance(s, g->last_id)) return false;
     }
+    return true;
+}
+
+int rdb_lowest_version(const struct value *v)
+{
+    if (v->type != VALUE_STREAM) return VERSION_PLAIN;
+    return stream_is_plain(v->u.stream) ? VERSION_STREAMS : VERSION_LISTPACKS;
 }
 
 // ---- the pieces -------------------------------------------------------------------------------
 
-void encoder_init(struct rdb_encoder *e, const struct value *v, bool compress)
+void encoder_init(struct rdb_encoder *e, const struct value *v, bool compress, int version)
 {
-    *e = (struct rdb_encoder){.v = v, .next = encoders[v->type], .compress = compress};
+    *e = (struct rdb_encoder){
+        .v = v, .next = encoders[v->type], .version = version, .compress = compress};
 }
 
 void encoder_free(struct rdb_encoder *e)
@@ -129,7 +142,7 @@ size_t encoder_read(struct rdb_encoder *e, char *out, size_t max, struct budget 
 struct rdb_encoder *rdb_encoder_new(const struct value *v, const struct rdb_options *options)
 {
     struct rdb_encoder *e = mem_new(struct rdb_encoder);
-    encoder_init(e, v, options->compress);
+    encoder_init(e, v, options->compress, RDB_VERSION);
     return e;
 }
 

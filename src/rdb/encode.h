@@ -9,13 +9,14 @@
 
 struct rdb_options {
     bool compress;    // LZF for strings and blobs of 21 bytes up to RDB_COMPRESS_MAX_BYTES
-    int version;      // 0: RDB_VERSION for files; for DUMP the lowest that holds the value
+    int version;      // 0: RDB_VERSION for files; for DUMP rdb_lowest_version of the value
     bool no_checksum; // files: the CRC64 at the end is left 0 (rdbchecksum no)
 };
 enum { RDB_COMPRESS_MAX_BYTES = 64 * 1024 };
 
 struct rdb_encoder;
-// Of the value alone (its RDB type byte, rdb_type_of, is written by whoever frames it).
+// Of the value alone, as RDB_VERSION has it (its RDB type byte, rdb_type_of, is written by whoever
+// frames it).
 struct rdb_encoder *rdb_encoder_new(const struct value *v, const struct rdb_options *options);
 // Up to `max` bytes into `out`; fewer when the budget ends (NULL: no budget) or the value does.
 size_t rdb_encoder_read(struct rdb_encoder *e, char *out, size_t max, struct budget *budget);
@@ -23,7 +24,12 @@ bool rdb_encoder_done(const struct rdb_encoder *e);
 void rdb_encoder_free(struct rdb_encoder *e);
 enum rdb_type rdb_type_of(const struct value *v);
 
-// A DUMP payload: type, value, version (2 bytes), CRC64 (8 bytes).
+// The lowest RDB version that can hold the value with all that belongs to it: 6, but for streams.
+int rdb_lowest_version(const struct value *v);
+
+// A DUMP payload: type, value, version (2 bytes), CRC64 (8 bytes). With options->version n it has
+// only types that readers of version n know; before 10 that means elements one by one instead of
+// blocks, and streams without what Redis 7.0 added to them. A stream takes 9 whatever was asked.
 struct dump_encoder;
 struct dump_encoder *dump_encoder_new(const struct value *v, const struct rdb_options *options);
 size_t dump_encoder_read(struct dump_encoder *d, char *out, size_t max, struct budget *budget);
@@ -36,7 +42,6 @@ struct dump_counter *dump_counter_new(const struct value *v, const struct rdb_op
 bool dump_counter_step(struct dump_counter *d, struct budget *budget); // true: counted
 uint64_t dump_counter_bytes(const struct dump_counter *d);
 void dump_counter_free(struct dump_counter *d);
-int rdb_dump_version(const struct value *v); // lowest RDB version that can hold it
 
 // Pieces of a file, appended whole (all small).
 void rdb_put_length(struct buf *out, uint64_t length);

@@ -1,5 +1,6 @@
 // Strings, lists, sets, hashes and sorted sets to RDB: a compact encoding as the block that it is,
-// others by element. Layouts: Redis 7.0 rdb.c, rdbSaveObject.
+// others by element. In versions before blocks of listpacks all but intsets go by element. Layouts:
+// Redis 7.0 rdb.c, rdbSaveObject.
 #include "rdb/encoder.h"
 #include "value/string.h"
 
@@ -11,9 +12,28 @@ void encode_string(struct rdb_encoder *e)
     e->finished = true;
 }
 
+static void list_by_element(struct rdb_encoder *e)
+{
+    if (e->step == STEP_BEGIN) {
+        rdb_put_length(&e->stage, list_length(e->v->u.quicklist));
+        e->step = STEP_ELEMENT;
+        e->finished = !list_seek(&e->u.list, e->v, 0, false);
+        return;
+    }
+    struct bytes element;
+    if (list_next(&e->u.list, &element))
+        encoder_put(e, element);
+    else
+        e->finished = true;
+}
+
 // Nodes: which kind (a length), then the block, in the compressed form when it is kept so.
 void encode_list(struct rdb_encoder *e)
 {
+    if (encoder_type(e->v, e->version) == RDB_LIST) {
+        list_by_element(e);
+        return;
+    }
     const struct quicklist *list = e->v->u.quicklist;
     if (e->step == STEP_BEGIN) {
         rdb_put_length(&e->stage, quicklist_node_count(list));
@@ -57,9 +77,9 @@ void encode_set(struct rdb_encoder *e)
 
 void encode_hash(struct rdb_encoder *e)
 {
-    struct bytes field = hash_listpack_view(e->v);
-    if (field.data != NULL) {
-        encoder_put(e, field);
+    struct bytes field;
+    if (encoder_type(e->v, e->version) == RDB_HASH_LISTPACK) {
+        encoder_put(e, hash_listpack_view(e->v));
         e->finished = true;
         return;
     }
@@ -86,9 +106,9 @@ void encode_hash(struct rdb_encoder *e)
 // the front of what it has.
 void encode_zset(struct rdb_encoder *e)
 {
-    struct bytes block = zset_listpack_view(e->v);
-    if (block.data != NULL) {
-        encoder_put(e, block);
+    enum rdb_type type = encoder_type(e->v, e->version);
+    if (type == RDB_ZSET_LISTPACK) {
+        encoder_put(e, zset_listpack_view(e->v));
         e->finished = true;
         return;
     }
@@ -109,6 +129,9 @@ void encode_zset(struct rdb_encoder *e)
         e->step = STEP_SECOND;
         if (!encoder_put(e, entry.member)) return;
     }
-    rdb_put_double(&e->stage, e->score);
+    if (type == RDB_ZSET)
+        rdb_put_double_text(&e->stage, e->score);
+    else
+        rdb_put_double(&e->stage, e->score);
     e->step = STEP_ELEMENT;
 }

@@ -16,6 +16,12 @@ enum {
     STEP_CONSUMER_PENDING,
 };
 
+// Whether what Redis 7.0 added is told: first id, tombstones, entries added and read.
+static bool counts(const struct rdb_encoder *e)
+{
+    return encoder_type(e->v, e->version) != RDB_STREAM_LISTPACKS;
+}
+
 static const struct stream_group *group_of(const struct rdb_encoder *e)
 {
     return stream_group_at(e->v->u.stream, e->u.stream.group);
@@ -71,9 +77,11 @@ static void put_meta(struct rdb_encoder *e)
     const struct stream *s = e->v->u.stream;
     rdb_put_length(&e->stage, s->length);
     put_id(e, s->last_id);
-    put_id(e, s->first_id);
-    put_id(e, s->max_deleted_id);
-    rdb_put_length(&e->stage, s->entries_added);
+    if (counts(e)) {
+        put_id(e, s->first_id);
+        put_id(e, s->max_deleted_id);
+        rdb_put_length(&e->stage, s->entries_added);
+    }
     rdb_put_length(&e->stage, stream_group_count(s));
     e->u.stream.group = 0;
     enter_group(e);
@@ -83,7 +91,7 @@ static void put_group_numbers(struct rdb_encoder *e)
 {
     const struct stream_group *g = group_of(e);
     put_id(e, g->last_id);
-    rdb_put_length(&e->stage, (uint64_t)g->entries_read);
+    if (counts(e)) rdb_put_length(&e->stage, (uint64_t)g->entries_read);
     rdb_put_length(&e->stage, idtree_count(g->pending));
     idtree_seek_first(&e->u.stream.pending, g->pending);
     e->step = STEP_PENDING;

@@ -23,6 +23,7 @@ struct stream_walk {
 struct rdb_encoder {
     const struct value *v;
     void (*next)(struct rdb_encoder *e);
+    int version; // whose types it is made of
     bool compress;
     bool finished;     // nothing comes after what is staged and lent
     struct buf stage;  // comes first,
@@ -39,12 +40,15 @@ struct rdb_encoder {
         struct hash_iter hash;
         struct zset_iter zset;
         const struct quicklist_node *node;
+        struct list_iter list;
         struct stream_walk stream;
     } u;
     char scratch[TEXT_I64_BYTES];
 };
 
-void encoder_init(struct rdb_encoder *e, const struct value *v, bool compress);
+// `version` says which types may be used; see encoder_type.
+void encoder_init(struct rdb_encoder *e, const struct value *v, bool compress, int version);
+enum rdb_type encoder_type(const struct value *v, int version);
 void encoder_free(struct rdb_encoder *e);
 // More of it to the stage (and at most one string lent). To be called when both are used up.
 void encoder_next(struct rdb_encoder *e);

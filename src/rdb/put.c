@@ -4,6 +4,9 @@
 #include "rdb/encode.h"
 #include "rdb/lzf.h"
 
+#include <math.h>
+#include <stdio.h>
+
 enum { INT8_FORM = 0xC0, INT16_FORM = 0xC1, INT32_FORM = 0xC2, LZF_FORM = 0xC3 };
 enum { NUMBER_TEXT_MAX_BYTES = 11, COMPRESS_MIN_BYTES = 21, COMPRESS_SAVES_BYTES = 4 };
 enum { LENGTH_14_FORM = 0x40, LENGTH_32_FORM = 0x80, LENGTH_64_FORM = 0x81, LENGTH_MAX_BYTES = 9 };
@@ -36,6 +39,23 @@ void rdb_put_double(struct buf *out, double number)
     uint64_t bits;
     memcpy(&bits, &number, sizeof(bits));
     rdb_put_le64(out, bits);
+}
+
+void rdb_put_double_text(struct buf *out, double number)
+{
+    enum { NAN_FORM = 253, POSITIVE_FORM = 254, NEGATIVE_FORM = 255, TEXT_MAX_BYTES = 32 };
+    if (isnan(number)) {
+        rdb_put_u8(out, NAN_FORM);
+        return;
+    }
+    if (isinf(number)) {
+        rdb_put_u8(out, number > 0 ? POSITIVE_FORM : NEGATIVE_FORM);
+        return;
+    }
+    char text[TEXT_MAX_BYTES];
+    int len = snprintf(text, sizeof(text), "%.17g", number);
+    rdb_put_u8(out, (uint8_t)len);
+    buf_append(out, text, (size_t)len);
 }
 
 static size_t length_form(unsigned char to[LENGTH_MAX_BYTES], uint64_t length)

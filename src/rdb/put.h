@@ -7,6 +7,8 @@
 void rdb_put_u8(struct buf *out, uint8_t byte);
 void rdb_put_le64(struct buf *out, uint64_t number);
 void rdb_put_double(struct buf *out, double number);
+// As before version 8: a byte with the length of the text, or one of three for what has none.
+void rdb_put_double_text(struct buf *out, double number);
 // The whole string as a short integer, or LZF, when it has such a form; false, and nothing put,
 // when it is to be written as it is.
 bool rdb_put_compact(struct buf *out, struct bytes s, bool compress);

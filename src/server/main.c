@@ -39,6 +39,13 @@ static int usage(FILE *out, int status)
     return status;
 }
 
+// What aborts (no memory, a broken invariant) ends as a failure, without a core dump.
+static void on_abort(int signum)
+{
+    (void)signum;
+    _exit(EXIT_FAILURE);
+}
+
 // Before any thread is there: a plain daemon, by forking at once.
 static bool daemonize(void)
 {
@@ -101,6 +108,7 @@ static int run(struct config *config, const char *program)
     if (!mem_set_background_purge(config->jemalloc_bg_thread))
         log_warning(log, "jemalloc-bg-thread: the allocator has no background thread");
     signal(SIGPIPE, SIG_IGN);
+    if (config->use_exit_on_panic) signal(SIGABRT, on_abort);
     uint64_t seed;
     if (RAND_bytes((unsigned char *)&seed, sizeof(seed)) != 1) return EXIT_FAILURE;
     struct loop *loop = loop_uv_new(log, &error);

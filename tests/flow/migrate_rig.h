@@ -52,10 +52,10 @@ static inline uint64_t payload_max(const struct migrate_host *host)
     return 512u << 20;
 }
 
-static inline bool compress(const struct migrate_host *host)
+static inline struct rdb_options payload_options(const struct migrate_host *host)
 {
     (void)host;
-    return rig.compress;
+    return (struct rdb_options){.compress = rig.compress};
 }
 
 static inline bool is_paused(struct migrate_host *host, struct waiter *w)
@@ -100,7 +100,7 @@ static inline void rig_begin(void)
         .paused = is_paused,
         .window_bytes = window,
         .payload_max_bytes = payload_max,
-        .compress = compress,
+        .payload_options = payload_options,
         .verify_name = no_name,
     };
     migrator_init(&rig.migrator, &rig.host);

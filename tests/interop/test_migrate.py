@@ -55,6 +55,31 @@ def test_between_wherries(t):
     move_all(t, t.wherry(), t.wherry(), "wherry to wherry")
 
 
+def test_payload_versions(t):
+    """Redis takes payloads of every version up to its own, and refuses later ones."""
+    source, redis = t.wherry(), t.redis()
+    data.fill(source.c, databases=(0,))
+    names = keys_of(source)
+    want = {k: bytes(source.must("DEBUG", "DIGEST-VALUE", k)[0]) for k in names}
+    for version in ("0", "5", "6", "7", "8", "9", "10"):
+        source.must("CONFIG", "SET", "dump-rdb-version", version)
+        redis.must("FLUSHALL")
+        for k in names:
+            payload = source.must("DUMP", k)
+            reply = redis("RESTORE", k, 0, payload)
+            t.check(reply == b"OK", f"version {version}: {k!r} is taken", repr(reply))
+            fixed = 9 if payload[0] == 15 and version in "5678" else int(version)
+            t.check(version == "0" or payload[-10] == fixed, f"version {version} of {k!r}",
+                    payload[-10])
+        wrong = [k for k in names if bytes(redis.must("DEBUG", "DIGEST-VALUE", k)[0]) != want[k]]
+        t.equal(wrong, [], f"version {version}: equal digests")
+    source.must("CONFIG", "SET", "dump-rdb-version", "11")
+    reply = redis("RESTORE", "late", 0, source.must("DUMP", names[0]))
+    t.check(b"version or checksum" in reply, "a later version is refused", repr(reply))
+    reply = source("CONFIG", "SET", "dump-rdb-version", "4")
+    t.check(b"ERR" in reply, "there is no version 4 of a payload", repr(reply))
+
+
 @wires("tcp", "tls")
 def test_large_hash_there_and_back(t):
     source, redis, other = t.wherry(), t.redis(), t.wherry()

@@ -2,6 +2,8 @@
 #include "unit/rdb_payloads.h"
 #include "unit/rdb_support.h"
 
+#include <math.h>
+
 #define PAYLOADS (sizeof(rdb_payloads) / sizeof(rdb_payloads[0]))
 
 static struct bytes payload_bytes(const struct rdb_payload *p)
@@ -127,10 +129,11 @@ Test(rdb_dump, random_values_come_back, .timeout = 240)
         struct value v;
         random_value(&v, type, &rng, 1 + (int)rng_below(&rng, 300), round % 4 ? 40 : 3000, &limits);
         bool compress = rng_below(&rng, 2) == 0;
+        int version = rng_below(&rng, 2) ? 0 : RDB_VERSION;
         struct buf payload =
-            dump(&v, compress, 0, 1 + rng_below(&rng, 5000), (uint32_t)rng_below(&rng, 200));
-        cr_assert_eq(dump_count(&v, compress, (uint32_t)rng_below(&rng, 200)), buf_len(&payload),
-                     "round %d: counted otherwise", round);
+            dump(&v, compress, version, 1 + rng_below(&rng, 5000), (uint32_t)rng_below(&rng, 200));
+        cr_assert_eq(dump_count(&v, compress, version, (uint32_t)rng_below(&rng, 200)),
+                     buf_len(&payload), "round %d: counted otherwise", round);
         struct restored r = restore_in(buf_view(&payload), 1 + rng_below(&rng, 5000),
                                        (uint32_t)rng_below(&rng, 200), true, false, &limits);
         cr_assert_eq(r.progress, RDB_DONE, "round %d: %s", round, r.error.text);
@@ -158,18 +161,116 @@ Test(rdb_dump, one_byte_at_a_time_gives_the_same_payload)
     }
 }
 
-Test(rdb_dump, the_version_is_the_lowest_that_knows_the_type)
+static int footer_version(const struct buf *payload)
+{
+    return (unsigned char)buf_view(payload).data[buf_len(payload) - 10];
+}
+
+// Of a small value of each type, kept as blocks where there are such: the types in its payload,
+// asked for version 0 (the lowest), 5, 6 ... 11.
+static const struct {
+    enum value_type type;
+    enum rdb_type from_10, from_8, before;
+    int lowest;
+} version_rows[] = {
+    {VALUE_STRING, RDB_STRING, RDB_STRING, RDB_STRING, 6},
+    {VALUE_LIST, RDB_LIST_QUICKLIST_2, RDB_LIST, RDB_LIST, 6},
+    {VALUE_SET, RDB_SET, RDB_SET, RDB_SET, 6},
+    {VALUE_HASH, RDB_HASH_LISTPACK, RDB_HASH, RDB_HASH, 6},
+    {VALUE_ZSET, RDB_ZSET_LISTPACK, RDB_ZSET_2, RDB_ZSET, 6},
+};
+
+static void small_value(struct value *v, enum value_type type, const struct value_limits *limits)
+{
+    switch (type) {
+    case VALUE_LIST:
+        list_new(v, limits);
+        list_add(v, BYTES("12"));
+        list_add(v, BYTES("text"));
+        break;
+    case VALUE_SET:
+        set_init(v);
+        set_add(v, BYTES("member"), limits);
+        break;
+    case VALUE_HASH:
+        hash_init(v);
+        hash_set(v, BYTES("field"), BYTES("-7"), limits);
+        break;
+    case VALUE_ZSET:
+        zset_init(v);
+        zset_set(v, BYTES("third"), 1.0 / 3, limits);
+        zset_set(v, BYTES("most"), INFINITY, limits);
+        zset_set(v, BYTES("least"), -INFINITY, limits);
+        zset_set(v, BYTES("tiny"), 5e-324, limits);
+        break;
+    default:
+        string_init(v, BYTES("text"));
+    }
+}
+
+Test(rdb_dump, a_payload_has_only_what_its_version_knows)
+{
+    struct value_limits limits = default_limits();
+    for (size_t i = 0; i < sizeof(version_rows) / sizeof(version_rows[0]); i++) {
+        struct value v;
+        small_value(&v, version_rows[i].type, &limits);
+        for (int version = 4; version <= 11; version++) {
+            int asked = version == 4 ? 0 : version;
+            struct buf payload = dump(&v, true, asked, 3, 0);
+            int got = asked ? asked : version_rows[i].lowest;
+            enum rdb_type type = got >= 10  ? version_rows[i].from_10
+                                 : got >= 8 ? version_rows[i].from_8
+                                            : version_rows[i].before;
+            cr_assert_eq(footer_version(&payload), got, "row %zu, version %d", i, asked);
+            cr_assert_eq(buf_view(&payload).data[0], (char)type, "row %zu, version %d", i, asked);
+            struct restored r = restore(buf_view(&payload), 5);
+            cr_assert_eq(r.progress, RDB_DONE, "row %zu: %s", i, r.error.text);
+            cr_assert(values_equal(&v, &r.value), "row %zu, version %d: another value", i, asked);
+            value_free(&r.value);
+            buf_free(&payload);
+        }
+        value_free(&v);
+    }
+}
+
+Test(rdb_dump, a_stream_goes_as_before_tombstones_when_it_has_none)
 {
     struct value_limits limits = default_limits();
     struct value v;
-    string_init(&v, BYTES("text"));
-    struct buf payload = dump(&v, false, 0, 100, 0);
-    cr_assert_eq(buf_view(&payload).data[buf_len(&payload) - 10], 6);
-    buf_free(&payload);
-    value_free(&v);
-    list_new(&v, &limits);
-    list_add(&v, BYTES("element"));
-    cr_assert_eq(rdb_dump_version(&v), 10);
+    stream_new_value(&v);
+    struct stream *s = v.u.stream;
+    struct bytes pair[2] = {BYTES("field"), BYTES("value")};
+    for (uint64_t i = 1; i <= 3; i++) {
+        struct stream_id id = {i, 0};
+        stream_add(s, &limits, STREAM_ID_GIVEN, &id, 0, pair, 1);
+    }
+    stream_group_create(s, BYTES("group"), (struct stream_id){3, 0}, 3);
+    for (int version = 0; version <= 9; version += 9) {
+        struct buf payload = dump(&v, false, version, 100, 0);
+        cr_assert_eq(footer_version(&payload), 9);
+        cr_assert_eq(buf_view(&payload).data[0], RDB_STREAM_LISTPACKS);
+        struct restored r = restore(buf_view(&payload), 5);
+        cr_assert_eq(r.progress, RDB_DONE, "%s", r.error.text);
+        cr_assert(values_equal(&v, &r.value), "another value");
+        value_free(&r.value);
+        buf_free(&payload);
+    }
+    // No earlier version has streams.
+    struct buf early = dump(&v, false, 6, 100, 0);
+    cr_assert_eq(footer_version(&early), 9);
+    buf_free(&early);
+    // A deleted entry is remembered from version 10 on only.
+    stream_delete(s, (struct stream_id){2, 0});
+    struct buf lowest = dump(&v, false, 0, 100, 0), fixed = dump(&v, false, 9, 100, 0);
+    cr_assert_eq(footer_version(&lowest), 10);
+    cr_assert_eq(buf_view(&lowest).data[0], RDB_STREAM_LISTPACKS_2);
+    cr_assert_eq(footer_version(&fixed), 9, "a fixed version is obeyed");
+    struct restored r = restore(buf_view(&fixed), 5);
+    cr_assert_eq(r.progress, RDB_DONE, "%s", r.error.text);
+    cr_assert_eq(value_length(&r.value), 2);
+    value_free(&r.value);
+    buf_free(&lowest);
+    buf_free(&fixed);
     value_free(&v);
 }
 
@@ -233,8 +334,9 @@ Test(rdb_dump, long_blocks_come_back_under_any_limits, .timeout = 240)
         const struct value_limits *limits = i % 2 ? &wide : &normal;
         struct value v;
         random_value(&v, rows[i / 2].type, &rng, rows[i / 2].elements, rows[i / 2].max, &wide);
-        struct buf payload = dump(&v, true, 0, 5000, 50);
-        cr_assert_eq(dump_count(&v, true, 20), buf_len(&payload));
+        int version = i % 3 ? RDB_VERSION : 0;
+        struct buf payload = dump(&v, true, version, 5000, 50);
+        cr_assert_eq(dump_count(&v, true, version, 20), buf_len(&payload));
         for (uint32_t units = 0; units < 60; units += 29) {
             struct restored r = restore_in(buf_view(&payload), 1 + rng_below(&rng, 3000), units,
                                            units == 29, false, limits);

@@ -42,10 +42,10 @@ static inline struct buf dump(const struct value *v, bool compress, int version,
     return out;
 }
 
-static inline uint64_t dump_count(const struct value *v, bool compress, uint32_t units)
+static inline uint64_t dump_count(const struct value *v, bool compress, int version, uint32_t units)
 {
     struct loop loop = {0};
-    struct rdb_options options = {.compress = compress};
+    struct rdb_options options = {.compress = compress, .version = version};
     struct dump_counter *c = dump_counter_new(v, &options);
     bool counted = false;
     while (!counted) {
