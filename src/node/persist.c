@@ -375,6 +375,8 @@ static void start_began(void *owner, struct loader *l, uint64_t bytes)
 static void load_failed(struct persist *p, const struct error *error)
 {
     struct node *n = p->node;
+    if (error->class == ERROR_CORRUPT)
+        log_warning(&n->log, "Internal error in RDB reading: %s", error->text);
     log_warning(&n->log, "%s/%s: %s", n->config.dir, n->config.dbfilename, error->text);
     if (strstr(error->text, "checksum") != NULL) log_warning(&n->log, "RDB CRC error");
     if (error->class != ERROR_IO)

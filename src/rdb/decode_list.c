@@ -39,7 +39,7 @@ static enum rdb_progress add_entries(struct value_decoder *d, struct rdb_reader 
         struct listpack_entry entry;
         enum pack_next next = pack_next(&d->pack, &entry);
         if (next == PACK_END) return RDB_DONE;
-        if (next == PACK_CORRUPT) return decode_pack_corrupt(r, d->pack.kind);
+        if (next == PACK_CORRUPT) return decode_pack_corrupt(d, r, d->pack.kind);
         struct bytes element = listpack_entry_text(entry, d->scratch[0]);
         list_add(&d->value, element);
         if (!rdb_reader_work(r, decode_cost(element.len))) return RDB_BUDGET;
@@ -70,7 +70,7 @@ static unsigned char *own_block(struct rdb_reader *r, struct bytes text)
 static enum rdb_progress begin_walk(struct value_decoder *d, struct rdb_reader *r, uint8_t step)
 {
     if (!pack_begin(&d->pack, PACK_LISTPACK, bytes_of(d->block, d->block_len)))
-        return decode_pack_corrupt(r, PACK_LISTPACK);
+        return decode_pack_corrupt(d, r, PACK_LISTPACK);
     d->pack_entries = 0;
     d->step = step;
     return RDB_DONE;
@@ -82,6 +82,8 @@ static enum rdb_progress read_node(struct value_decoder *d, struct rdb_reader *r
     struct bytes blob;
     r->layout = READER_AS_BLOCK;
     RDB_TRY(rdb_reader_string(r, &blob));
+    if (d->container == QUICKLIST_PLAIN && blob.len == 0)
+        return rdb_reader_refuse(r, ERROR_CORRUPT, "a list's node of one element is empty");
     unsigned char *block = own_block(r, blob);
     if (d->container == QUICKLIST_PLAIN) {
         quicklist_append_plain(list, block, blob.len);
@@ -89,7 +91,7 @@ static enum rdb_progress read_node(struct value_decoder *d, struct rdb_reader *r
     }
     if (blob.len <= PACK_WHOLE_BYTES) {
         if (!quicklist_append_packed(list, block, blob.len))
-            return decode_pack_corrupt(r, PACK_LISTPACK);
+            return decode_pack_corrupt(d, r, PACK_LISTPACK);
         return RDB_DONE;
     }
     d->block = block;
@@ -104,13 +106,13 @@ static enum rdb_progress survey_node(struct value_decoder *d, struct rdb_reader 
     while (d->pack_entries <= NODE_ENTRIES_MAX) {
         struct listpack_entry entry;
         enum pack_next next = pack_next(&d->pack, &entry);
-        if (next == PACK_CORRUPT) return decode_pack_corrupt(r, PACK_LISTPACK);
+        if (next == PACK_CORRUPT) return decode_pack_corrupt(d, r, PACK_LISTPACK);
         if (next == PACK_END) {
             unsigned char *block = d->block;
             d->block = NULL;
             d->step = LIST_CONTAINER;
             if (!quicklist_append_packed(d->value.u.quicklist, block, d->block_len))
-                return decode_pack_corrupt(r, PACK_LISTPACK);
+                return decode_pack_corrupt(d, r, PACK_LISTPACK);
             return RDB_DONE;
         }
         d->pack_entries++;

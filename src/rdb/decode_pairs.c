@@ -60,7 +60,9 @@ static enum rdb_progress add_member(struct value_decoder *d, struct rdb_reader *
 static bool from_listpack(struct value_decoder *d, bool zset, struct bytes blob)
 {
     if (zset) return zset_from_listpack(&d->value, blob, d->options.limits, true);
-    return hash_from_listpack(&d->value, blob, d->options.limits, d->options.sanitize);
+    // What comes in another layout is written anew, so that a look at the fields costs little.
+    bool deep = d->options.sanitize || d->type != RDB_HASH_LISTPACK;
+    return hash_from_listpack(&d->value, blob, d->options.limits, deep);
 }
 
 // ---- pair by pair -----------------------------------------------------------------------------
@@ -186,25 +188,25 @@ static enum rdb_progress survey(struct value_decoder *d, struct rdb_reader *r, b
     for (;;) {
         struct listpack_entry entry;
         enum pack_next next = pack_next(&d->pack, &entry);
-        if (next == PACK_CORRUPT) return decode_pack_corrupt(r, kind);
+        if (next == PACK_CORRUPT) return decode_pack_corrupt(d, r, kind);
         if (next == PACK_END) break;
         struct bytes text = listpack_entry_text(entry, d->scratch[0]);
         survey_entry(d, &limits, entry, text);
         if (!rdb_reader_work(r, decode_cost(text.len))) return RDB_BUDGET;
     }
-    if (d->pack_entries % 2 != 0) return decode_pack_corrupt(r, kind);
+    if (d->pack_entries % 2 != 0) return decode_pack_corrupt(d, r, kind);
     struct bytes blob = kept_view(&d->first);
     if (d->pack_entries == 0 || !d->pack_fits) {
         begin(d, zset, d->pack_entries / 2);
-        if (!pack_begin(&d->pack, kind, blob)) return decode_pack_corrupt(r, kind);
+        if (!pack_begin(&d->pack, kind, blob)) return decode_pack_corrupt(d, r, kind);
         d->step = PACK_FIRST;
         return RDB_DONE;
     }
     if (d->pack_copy != NULL) blob = listpack_view(d->pack_copy);
     if (!from_listpack(d, zset, blob))
-        return rdb_reader_refuse(r, ERROR_CORRUPT, "in the block before here %s",
-                                 zset ? "a member comes twice or scores are not in order"
-                                      : "a hash field comes twice");
+        return rdb_reader_refuse(
+            r, ERROR_CORRUPT, "%s integrity check failed: %s", zset ? "Zset block" : "Hash block",
+            zset ? "a member comes twice or scores are not in order" : "a hash field comes twice");
     d->has_value = true;
     d->left = 0;
     d->step = PACK_FIRST;
@@ -215,7 +217,14 @@ static enum rdb_progress add_pair(struct value_decoder *d, struct rdb_reader *r,
                                   struct listpack_entry second)
 {
     struct bytes name = listpack_entry_text(d->entry, d->scratch[0]);
-    if (!zset) return add_field(d, r, name, listpack_entry_text(second, d->scratch[1]));
+    if (!zset) {
+        struct bytes value = listpack_entry_text(second, d->scratch[1]);
+        if (hash_add(&d->value, name, value, d->options.limits)) return RDB_DONE;
+        return decode_twice(r,
+                            d->type == RDB_HASH_LISTPACK ? "Hash listpack with dup elements: field"
+                                                         : "Hash integrity check failed: field",
+                            name);
+    }
     double score;
     if (!zset_entry_score(&second, &score))
         return rdb_reader_refuse(r, ERROR_CORRUPT, "a score that is no number");
@@ -227,7 +236,7 @@ static enum rdb_progress add_pairs(struct value_decoder *d, struct rdb_reader *r
     for (;;) {
         struct listpack_entry entry;
         enum pack_next next = pack_next(&d->pack, &entry);
-        if (next == PACK_CORRUPT) return decode_pack_corrupt(r, d->pack.kind);
+        if (next == PACK_CORRUPT) return decode_pack_corrupt(d, r, d->pack.kind);
         if (next == PACK_END) return RDB_DONE;
         if (d->step == PACK_FIRST) {
             d->entry = entry;
@@ -263,7 +272,8 @@ static enum rdb_progress decode_pack(struct value_decoder *d, struct rdb_reader 
         }
         kept_set(&d->first, r, blob);
         enum pack_kind kind = kind_of(d->type);
-        if (!pack_begin(&d->pack, kind, kept_view(&d->first))) return decode_pack_corrupt(r, kind);
+        if (!pack_begin(&d->pack, kind, kept_view(&d->first)))
+            return decode_pack_corrupt(d, r, kind);
         d->pack_fits = true;
         d->step = PACK_SURVEY;
     }

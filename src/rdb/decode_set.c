@@ -60,7 +60,7 @@ static int64_t number_at(struct bytes blob, uint64_t index)
 
 static enum rdb_progress intset_corrupt(struct rdb_reader *r)
 {
-    return rdb_reader_refuse(r, ERROR_CORRUPT, "the intset before here is corrupt");
+    return rdb_reader_refuse(r, ERROR_CORRUPT, "Intset integrity check failed");
 }
 
 // The header is right. One that fits the limits stays as it is; a larger one becomes a table, in
@@ -124,7 +124,7 @@ enum rdb_progress decode_set_listpack(struct value_decoder *d, struct rdb_reader
         struct listpack_entry entry;
         enum pack_next next = pack_next(&d->pack, &entry);
         if (next == PACK_END) return RDB_DONE;
-        if (next == PACK_CORRUPT) return decode_pack_corrupt(r, PACK_LISTPACK);
+        if (next == PACK_CORRUPT) return decode_pack_corrupt(d, r, PACK_LISTPACK);
         struct bytes member = listpack_entry_text(entry, d->scratch[0]);
         RDB_TRY(add(d, r, member));
         if (!rdb_reader_work(r, decode_cost(member.len))) return RDB_BUDGET;

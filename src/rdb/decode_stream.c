@@ -192,7 +192,7 @@ static enum rdb_progress on_seen(struct value_decoder *d, struct rdb_reader *r)
     RDB_TRY(on_time(d, r, &b->time_ms));
     struct bytes name = kept_view(&d->first);
     b->consumer = stream_consumer_create(b->group, name, b->time_ms);
-    if (b->consumer == NULL) return decode_twice(r, "consumer", name);
+    if (b->consumer == NULL) return decode_twice(r, "Duplicate stream consumer detected:", name);
     b->consumer->active_time_ms = b->time_ms;
     if (d->type != RDB_STREAM_LISTPACKS_3) d->step = STREAM_CONSUMER_SIZE;
     return RDB_DONE;

@@ -89,10 +89,16 @@ enum rdb_progress decode_twice(struct rdb_reader *r, const char *what, struct by
 
 // ---- packs ------------------------------------------------------------------------------------
 
-enum rdb_progress decode_pack_corrupt(struct rdb_reader *r, enum pack_kind kind)
+enum rdb_progress decode_pack_corrupt(const struct value_decoder *d, struct rdb_reader *r,
+                                      enum pack_kind kind)
 {
-    static const char *const names[] = {"listpack", "ziplist", "zipmap"};
-    return rdb_reader_refuse(r, ERROR_CORRUPT, "the %s before here is corrupt", names[kind]);
+    static const char *const names[] = {"listpack", "ziplist", "Zipmap"};
+    const char *type = "List ";
+    if (d->type == RDB_ZSET_ZIPLIST || d->type == RDB_ZSET_LISTPACK) type = "Zset ";
+    if (d->type == RDB_HASH_ZIPLIST || d->type == RDB_HASH_LISTPACK) type = "Hash ";
+    if (d->type == RDB_SET_LISTPACK) type = "Set ";
+    return rdb_reader_refuse(r, ERROR_CORRUPT, "%s%s integrity check failed",
+                             kind == PACK_ZIPMAP ? "" : type, names[kind]);
 }
 
 enum rdb_progress decode_pack_begin(struct value_decoder *d, struct rdb_reader *r,
@@ -102,7 +108,7 @@ enum rdb_progress decode_pack_begin(struct value_decoder *d, struct rdb_reader *
     r->layout = READER_AS_STR;
     RDB_TRY(rdb_reader_string(r, &blob));
     kept_set(&d->first, r, blob);
-    if (!pack_begin(&d->pack, kind, kept_view(&d->first))) return decode_pack_corrupt(r, kind);
+    if (!pack_begin(&d->pack, kind, kept_view(&d->first))) return decode_pack_corrupt(d, r, kind);
     return RDB_DONE;
 }
 

@@ -74,7 +74,9 @@ void rdb_module_name(char name[RDB_MODULE_NAME_BYTES], uint64_t id);
 // Reads the blob of a pack into d->first and begins to walk it.
 enum rdb_progress decode_pack_begin(struct value_decoder *d, struct rdb_reader *r,
                                     enum pack_kind kind);
-enum rdb_progress decode_pack_corrupt(struct rdb_reader *r, enum pack_kind kind);
+// In the words by which Redis's log tells of it.
+enum rdb_progress decode_pack_corrupt(const struct value_decoder *d, struct rdb_reader *r,
+                                      enum pack_kind kind);
 enum rdb_progress decode_twice(struct rdb_reader *r, const char *what, struct bytes name);
 
 // How many elements a container is told to expect: what was announced, as far as that may be

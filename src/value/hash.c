@@ -245,15 +245,17 @@ bool hash_from_listpack(struct value *v, struct bytes blob, const struct value_l
     unsigned char *lp = listpack_from(blob);
     if (lp == NULL) return false;
     uint64_t count = listpack_count(lp);
-    if (count == 0 || count % 2 != 0 || (deep && !listpack_unique(lp, 2, limits->hash_seed))) {
+    bool table = count / 2 > limits->hash_max_listpack_entries ||
+                 any_longer(lp, limits->hash_max_listpack_value);
+    // A table can't have a field twice.
+    bool unique = deep || table;
+    if (count == 0 || count % 2 != 0 || (unique && !listpack_unique(lp, 2, limits->hash_seed))) {
         listpack_free(lp);
         return false;
     }
     v->type = VALUE_HASH;
     v->encoding = ENCODING_LISTPACK;
     v->u.listpack = lp;
-    if (count / 2 > limits->hash_max_listpack_entries ||
-        any_longer(lp, limits->hash_max_listpack_value))
-        make_table(v, limits);
+    if (table) make_table(v, limits);
     return true;
 }

@@ -255,7 +255,7 @@ bool stream_append_node(struct stream *s, struct stream_id master_id, unsigned c
     if (stream_node_check_step(&check, NULL) == STREAM_CHECK_GOOD)
         return stream_append_checked(s, &check, bytes, error);
     mem_free(bytes);
-    return error_set(error, ERROR_CORRUPT, "stream node is malformed");
+    return error_set(error, ERROR_CORRUPT, "Stream listpack integrity check failed");
 }
 
 bool stream_set_meta(struct stream *s, const struct stream_meta *meta, struct error *error)

@@ -256,6 +256,30 @@ Test(rdb_old, a_field_that_comes_twice_is_refused)
     must_refuse(RDB_HASH, &body, "hash field \"same\" comes twice");
 }
 
+static void must_refuse_unsanitized(int type, struct bytes body, const struct value_limits *limits,
+                                    const char *says)
+{
+    struct buf payload = as_payload(type, body);
+    struct restored r = restore_in(buf_view(&payload), 40, 0, false, false, limits);
+    cr_assert_eq(r.progress, RDB_FAILED, "type %d is taken", type);
+    cr_assert(strstr(r.error.text, says) != NULL, "%s", r.error.text);
+    buf_free(&payload);
+}
+
+Test(rdb_old, a_block_that_is_written_anew_is_always_looked_through)
+{
+    struct value_limits limits = default_limits(), narrow = default_limits();
+    narrow.hash_max_listpack_entries = 1;
+    static const char ziplist[] = "\x1b\x1b\0\0\0\x16\0\0\0\x04\0"
+                                  "\0\x02\x61\0\x04\x02\x62\0\x04\x02\x61\0\x04\x02\x64\0\xff";
+    static const char listpack[] = "\x17\x17\0\0\0\x04\0\x82\x61\0\x03\x82\x62\0\x03\x82\x61\0"
+                                   "\x03\x82\x64\0\x03\xff";
+    must_refuse_unsanitized(RDB_HASH_ZIPLIST, BYTES(ziplist), &limits, "integrity check failed");
+    must_refuse_unsanitized(RDB_HASH_LISTPACK, BYTES(listpack), &narrow,
+                            "listpack with dup elements");
+    must_refuse_unsanitized(RDB_LIST_QUICKLIST_2, BYTES("\x01\x01\x00"), &limits, "is empty");
+}
+
 static struct value zset_of_three(void)
 {
     struct value_limits limits = default_limits();
