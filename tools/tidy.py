@@ -39,12 +39,12 @@ BANNED = """fork vfork poll ppoll select pselect epoll_wait getaddrinfo getnamei
 FILE_WORK = "in a piece of work, on a worker thread"
 AT_START = "before the loop runs"
 ALLOWED = {
-    ("src/command/config.c", "fopen"): FILE_WORK,
-    ("src/command/config.c", "fread"): FILE_WORK,
-    ("src/command/config.c", "open"): FILE_WORK,
-    ("src/command/config.c", "fdatasync"): FILE_WORK,
-    ("src/command/config.c", "rename"): FILE_WORK,
-    ("src/command/config.c", "unlink"): FILE_WORK,
+    ("src/node/whole_file.c", "fopen"): FILE_WORK,
+    ("src/node/whole_file.c", "fread"): FILE_WORK,
+    ("src/node/whole_file.c", "open"): FILE_WORK,
+    ("src/node/whole_file.c", "fdatasync"): FILE_WORK,
+    ("src/node/whole_file.c", "rename"): FILE_WORK,
+    ("src/node/whole_file.c", "unlink"): FILE_WORK,
     ("src/loop/loop_uv_file.c", "pread"): FILE_WORK,
     ("src/loop/loop_uv_file.c", "pwrite"): FILE_WORK,
     ("src/loop/loop_uv_file.c", "open"): FILE_WORK,
@@ -52,8 +52,6 @@ ALLOWED = {
     ("src/loop/loop_uv_file.c", "fdatasync"): FILE_WORK,
     ("src/loop/loop_uv_file.c", "rename"): FILE_WORK,
     ("src/loop/loop_uv_file.c", "unlink"): FILE_WORK,
-    ("src/node/config.c", "fopen"): AT_START,
-    ("src/node/config.c", "fread"): AT_START,
     ("src/server/logger.c", "open"): AT_START,
     ("src/server/main.c", "daemon"): AT_START + ", before any thread: the one fork there is",
     ("src/server/main.c", "fopen"): AT_START,

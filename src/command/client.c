@@ -3,6 +3,7 @@
 #include "command/client_tracking.h"
 #include "command/help.h"
 #include "command/table.h"
+#include "node/acl.h"
 #include "node/client_list.h"
 #include "node/ctx_impl.h"
 #include "node/pause.h"
@@ -142,7 +143,8 @@ static void client_list(struct ctx *c)
 struct kill {
     struct ctx *c;
     struct bytes addr, laddr; // data NULL: any
-    bool by_class, user, skip_me;
+    bool by_class, skip_me;
+    const struct acl_user *user; // NULL: any
     enum client_class class;
     uint64_t id; // 0: any
     int killed;
@@ -162,8 +164,7 @@ static bool kill_matches(const struct kill *k, const struct client *c)
     }
     if (k->by_class && client_class(c) != k->class) return false;
     if (k->id != 0 && c->id != k->id) return false;
-    // There is one user; a primary's link has none.
-    if (k->user && (c->flags & CLIENT_PRIMARY)) return false;
+    if (k->user != NULL && c->user != k->user) return false;
     return !(k->skip_me && c == k->c->client);
 }
 
@@ -201,9 +202,9 @@ static bool kill_option(struct ctx *c, struct kill *k, int i)
     } else if (ctx_is(c, i, "laddr")) {
         k->laddr = ctx_arg(c, i + 1);
     } else if (ctx_is(c, i, "user")) {
-        k->user = bytes_equal(ctx_arg(c, i + 1), BYTES("default"));
-        if (!k->user) reply_errorf(c->reply, "No such user '%.128s'", c->argv[i + 1]->data);
-        return k->user;
+        k->user = acl_find(c->node, ctx_arg(c, i + 1));
+        if (k->user == NULL) reply_errorf(c->reply, "No such user '%.128s'", c->argv[i + 1]->data);
+        return k->user != NULL;
     } else if (ctx_is(c, i, "skipme") && (ctx_is(c, i + 1, "yes") || ctx_is(c, i + 1, "no"))) {
         k->skip_me = ctx_is(c, i + 1, "yes");
     } else {

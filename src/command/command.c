@@ -1,12 +1,12 @@
 // COMMAND: what commands there are, for clients that ask.
 #include "base/mem.h"
 #include "base/text.h"
-#include "command/category.h"
-#include "command/facts.h"
 #include "command/help.h"
-#include "command/keyspec.h"
 #include "command/table.h"
+#include "node/category.h"
 #include "node/ctx_impl.h"
+#include "node/facts.h"
+#include "node/keyspec.h"
 #include "value/dict.h"
 
 #include <stdio.h>
@@ -263,46 +263,10 @@ static void command_list(struct ctx *c)
 
 // ---- GETKEYS ------------------------------------------------------------------------------------
 
-static const char *flags_of_access(enum key_access access)
-{
-    switch (access) {
-    case KEY_WRITE:
-        return "OW update";
-    case KEY_READ_WRITE:
-        return "RW access update";
-    case KEY_READ:
-        return "RO access";
-    case KEY_CHANNEL:
-        break;
-    }
-    return "not_key";
-}
-
-// Where the flags depend on the arguments: SET reads only with GET; for others the row knows.
-static const char *variable_flags(struct ctx *c, const char *name, enum key_access access)
-{
-    if (strcmp(name, "set") != 0) return flags_of_access(access);
-    for (int i = 5; i < c->argc; i++)
-        if (ctx_is(c, i, "get")) return flags_of_access(KEY_READ_WRITE);
-    return flags_of_access(KEY_WRITE);
-}
-
 static void reply_key(struct ctx *c, const struct command_slot *slot, const struct key_ref *key)
 {
-    const struct command_facts *facts = command_facts(slot->name);
-    struct keyspec specs[KEYSPECS_MAX];
-    int count = facts != NULL ? keyspecs_parse(facts->specs, specs) : 0;
-    const struct keyspec *spec =
-        keyspec_covering(specs, count, c->argc - 2, c->argv + 2, key->index);
-    bool fixed =
-        spec != NULL && memmem(spec->flags.data, spec->flags.len, "variable_flags", 14) == NULL;
     struct bytes flags =
-        fixed ? spec->flags : bytes_from_cstr(variable_flags(c, slot->name, key->access));
-    // Said of the specification, not of a key that was found by it; always the last word.
-    struct bytes incomplete = BYTES(" incomplete");
-    if (flags.len > incomplete.len &&
-        memcmp(flags.data + flags.len - incomplete.len, incomplete.data, incomplete.len) == 0)
-        flags.len -= incomplete.len;
+        keyspec_flags_of(slot->specs, slot->spec_count, slot->name, c->argc - 2, c->argv + 2, key);
     reply_array(c->reply, 2);
     reply_bulk(c->reply, ctx_arg(c, key->index + 2));
     keyspec_reply_flags(c->reply, flags);

@@ -2,12 +2,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "command/table.h"
+#include "node/acl.h"
 #include "node/ctx_impl.h"
+#include "node/whole_file.h"
 #include "value/dict.h"
-
-#include <fcntl.h>
-#include <stdio.h>
-#include <unistd.h>
 
 // ---- GET ----------------------------------------------------------------------------------------
 
@@ -92,43 +90,21 @@ static void rewrite_gone(struct suspension *s)
     (void)s; // the file is finished all the same
 }
 
-static void read_old(struct rewrite *r)
-{
-    FILE *f = fopen(r->path, "rbe");
-    if (f == NULL) return; // a new file then
-    size_t got;
-    while ((got = fread(buf_reserve(&r->old_text, 8192), 1, 8192, f)) > 0)
-        buf_commit(&r->old_text, got);
-    fclose(f);
-}
-
 static void write_new(struct rewrite *r)
 {
-    char temp[4096];
-    snprintf(temp, sizeof(temp), "%s.%d.tmp", r->path, (int)getpid());
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    struct bytes left = buf_view(&r->new_text);
-    bool ok = fd >= 0;
-    while (ok && left.len > 0) {
-        ssize_t put = write(fd, left.data, left.len);
-        ok = put > 0;
-        if (ok) left = bytes_of(left.data + put, left.len - (size_t)put);
-    }
-    // On a worker thread: here waiting for the disk holds nobody up.
-    ok = ok && fdatasync(fd) == 0;
-    if (fd >= 0) close(fd);
-    if (ok && rename(temp, r->path) == 0) return;
-    unlink(temp);
-    error_set(&r->error, ERROR_IO, "Rewriting config file: can't write %s", r->path);
+    struct error why;
+    if (!whole_file_replace(r->path, buf_view(&r->new_text), 0644, &why))
+        error_set(&r->error, ERROR_IO, "Rewriting config file: %.200s", why.text);
 }
 
 static void rewrite_work(struct work *w)
 {
     struct rewrite *r = list_entry(w, struct rewrite, work);
-    if (r->reading)
-        read_old(r);
-    else
+    struct error missing; // a new file then
+    if (!r->reading)
         write_new(r);
+    else if (!whole_file_read(r->path, &r->old_text, &missing))
+        buf_clear(&r->old_text);
 }
 
 static void rewrite_done(struct work *w)
@@ -136,6 +112,7 @@ static void rewrite_done(struct work *w)
     struct rewrite *r = list_entry(w, struct rewrite, work);
     if (r->reading) {
         r->reading = false;
+        acl_update_config(r->node);
         config_rewritten(&r->node->config, buf_view(&r->old_text), &r->new_text);
         loop_work(r->node->loop, &r->work);
         return;

@@ -1,11 +1,10 @@
 // PING, ECHO, SELECT, AUTH, HELLO, QUIT, RESET: the client's own connection.
 #include "base/text.h"
 #include "command/table.h"
+#include "node/acl.h"
 #include "node/ctx_impl.h"
 #include "node/monitor.h"
 #include "node/tracking.h"
-
-#include <openssl/crypto.h>
 
 static void ping(struct ctx *c)
 {
@@ -44,41 +43,19 @@ static void select_db(struct ctx *c)
     reply_ok(c->reply);
 }
 
-// Constant time in the length of what was sent, so that it tells nothing about the secret.
-static bool secret_equal(struct bytes given, const char *secret)
-{
-    size_t len = strlen(secret);
-    bool same = given.len == len;
-    struct bytes other = same ? bytes_of(secret, len) : given;
-    return (CRYPTO_memcmp(given.data, other.data, given.len) == 0) && same;
-}
-
-static bool authenticate(struct ctx *c, struct bytes user, struct bytes password)
-{
-    const char *secret = c->node->config.requirepass;
-    bool known = bytes_equal(user, BYTES("default"));
-    if (!known || (secret[0] != '\0' && !secret_equal(password, secret))) {
-        reply_error(c->reply, "-WRONGPASS invalid username-password pair or user is disabled.");
-        return false;
-    }
-    c->client->flags |= CLIENT_AUTHENTICATED;
-    c->client->parser.authenticated = true;
-    return true;
-}
-
 static void auth(struct ctx *c)
 {
     if (c->argc > 3) {
         ctx_syntax_error(c);
         return;
     }
-    if (c->argc == 2 && c->node->config.requirepass[0] == '\0') {
+    if (c->argc == 2 && c->node->acl->standard->nopass) {
         reply_error(c->reply, "AUTH <password> called without any password configured for the "
                               "default user. Are you sure your configuration is correct?");
         return;
     }
     struct bytes user = c->argc == 3 ? ctx_arg(c, 1) : BYTES("default");
-    if (authenticate(c, user, ctx_arg(c, c->argc - 1))) reply_ok(c->reply);
+    if (acl_authenticate(c, user, ctx_arg(c, c->argc - 1))) reply_ok(c->reply);
 }
 
 static bool valid_name(struct bytes name)
@@ -141,7 +118,7 @@ static void hello(struct ctx *c)
             return;
         }
     }
-    if (user.data != NULL && !authenticate(c, user, password)) return;
+    if (user.data != NULL && !acl_authenticate(c, user, password)) return;
     if (!(c->client->flags & CLIENT_AUTHENTICATED)) {
         reply_error(c->reply,
                     "-NOAUTH HELLO must be called with the client already authenticated, "
@@ -180,10 +157,7 @@ static void reset(struct ctx *c)
     client->reply.resp = 2;
     str_free(client->name);
     client->name = NULL;
-    if (c->node->config.requirepass[0] != '\0') {
-        client->flags &= ~(uint32_t)CLIENT_AUTHENTICATED;
-        client->parser.authenticated = false;
-    }
+    acl_welcome(client);
     reply_status(c->reply, "RESET");
 }
 

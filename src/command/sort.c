@@ -5,6 +5,7 @@
 #include "command/multikey.h"
 #include "command/sort_impl.h"
 #include "command/table.h"
+#include "node/acl.h"
 #include "node/notify.h"
 #include "value/list.h"
 #include "value/set.h"
@@ -36,6 +37,15 @@ struct sort {
 
 // ---- arguments ----------------------------------------------------------------------------------
 
+// Patterns read keys that the arguments don't name.
+static bool may_look(struct ctx *c, const char *option)
+{
+    if (acl_reads_all(c->client, dispatch_lookup(c->node, c->argc, c->argv), c->argc, c->argv))
+        return true;
+    reply_errorf(c->reply, "%s option of SORT denied due to insufficient ACL permissions.", option);
+    return false;
+}
+
 static bool parse(struct sort *s, bool read_only)
 {
     struct ctx *c = s->c;
@@ -54,8 +64,11 @@ static bool parse(struct sort *s, bool read_only)
             s->store = ++i;
         } else if (ctx_is(c, i, "by") && left >= 1) {
             s->by = ctx_arg(c, ++i);
-            s->as_they_come |= memchr(s->by.data, '*', s->by.len) == NULL;
+            bool looks = memchr(s->by.data, '*', s->by.len) != NULL;
+            if (looks && !may_look(c, "BY")) return false;
+            s->as_they_come |= !looks;
         } else if (ctx_is(c, i, "get") && left >= 1) {
+            if (!may_look(c, "GET")) return false;
             s->get[s->gets++] = ++i;
         } else {
             ctx_syntax_error(c);

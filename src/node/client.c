@@ -4,6 +4,7 @@
 // in `input`, and beyond CLIENT_INPUT_BYTES the peer is held back. Output gathers in `output`
 // during a dispatch and is sent before the loop waits.
 #include "base/mem.h"
+#include "node/acl.h"
 #include "node/ctx_impl.h"
 #include "node/tracking.h"
 
@@ -125,8 +126,7 @@ void client_accept(struct node *n, struct conn *conn, bool unix_socket, bool tls
     c->conn = conn;
     conn_own(conn, &client_events, c);
     c->flags |= (unix_socket ? CLIENT_UNIX : 0) | (tls ? CLIENT_TLS : 0);
-    if (n->config.requirepass[0] == '\0') c->flags |= CLIENT_AUTHENTICATED;
-    c->parser.authenticated = (c->flags & CLIENT_AUTHENTICATED) != 0;
+    acl_welcome(c);
     c->parser.want_stream = client_wants_stream;
     list_push_back(&n->clients, &c->link);
     n->client_count++;
@@ -138,8 +138,7 @@ void client_accept(struct node *n, struct conn *conn, bool unix_socket, bool tls
         refuse(c, "max number of clients reached");
         return;
     }
-    bool open = n->config.requirepass[0] == '\0';
-    if (n->config.protected_mode && open && !unix_socket && !is_loopback(peer))
+    if (n->config.protected_mode && n->acl->standard->nopass && !unix_socket && !is_loopback(peer))
         refuse(c, "-DENIED Redis is running in protected mode because protected mode is enabled "
                   "and no password is set for the default user. In this mode connections are only "
                   "accepted from the loopback interface. To accept others: set a password "

@@ -46,7 +46,8 @@ struct client {
     uint64_t id;
     uint32_t flags;
     int db;
-    struct str *name; // CLIENT SETNAME, or NULL
+    struct str *name;      // CLIENT SETNAME, or NULL
+    struct acl_user *user; // NULL: may do everything (a primary's link)
     uint64_t created_us, active_us;
 
     struct request_parser parser;

@@ -1,6 +1,7 @@
 #include "node/client_list.h"
 
 #include "base/mem.h"
+#include "node/acl.h"
 #include "node/ctx_impl.h"
 #include "node/tracking.h"
 
@@ -133,7 +134,7 @@ void client_line(struct client *c, struct buf *out)
     bool writes = c->conn != NULL && conn_queued(c->conn) > 0;
     buf_printf(out, " events=%s%s cmd=%s user=%s redir=%lld resp=%d", reads ? "r" : "",
                writes ? "w" : "", c->last_name != NULL ? c->last_name : "NULL",
-               c->flags & CLIENT_PRIMARY ? "(superuser)" : "default",
+               c->user != NULL ? c->user->name->data : "(superuser)",
                c->tracking != NULL ? (long long)c->tracking->redirect : -1LL, c->reply.resp);
 }
 

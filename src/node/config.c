@@ -5,10 +5,10 @@
 #include "base/text.h"
 #include "node/config_table.h"
 #include "node/node.h"
+#include "node/whole_file.h"
 #include "proto/config_file.h"
 #include "proto/config_rewrite.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -76,10 +76,12 @@ void config_init(struct config *c)
 void config_free(struct config *c)
 {
     for (const struct directive *d = config_directives; d->name != NULL; d++) {
-        if (d->kind != &kind_string && d->kind != &kind_nullable) continue;
-        char **text = (char **)(void *)((char *)c + d->offset);
-        mem_free(*text);
-        *text = NULL;
+        bool text = d->kind == &kind_string || d->kind == &kind_nullable ||
+                    d->kind == &kind_secret || d->kind == &kind_users;
+        if (!text) continue;
+        void **held = (void **)(void *)((char *)c + d->offset);
+        mem_free(*held);
+        *held = NULL;
     }
     for (int i = 0; i < c->bind_count; i++)
         mem_free(c->bind[i]);
@@ -112,20 +114,6 @@ bool config_set_initial(struct config *c, struct bytes name, int argc, const str
 static bool load_text(struct config *c, struct config_file *file, const char *where, int depth,
                       struct error *error);
 
-static bool read_file(const char *path, struct buf *out, struct error *error)
-{
-    FILE *f = fopen(path, "rbe");
-    if (f == NULL)
-        return error_set(error, ERROR_CONFIG, "can't open config file '%s': %s", path,
-                         strerror(errno));
-    size_t got;
-    while ((got = fread(buf_reserve(out, 4096), 1, 4096, f)) > 0)
-        buf_commit(out, got);
-    bool ok = ferror(f) == 0;
-    fclose(f);
-    return ok || error_set(error, ERROR_CONFIG, "can't read config file '%s'", path);
-}
-
 static bool load_file(struct config *c, const char *path, int depth, struct error *error)
 {
     if (depth > INCLUDE_DEPTH)
@@ -134,7 +122,7 @@ static bool load_file(struct config *c, const char *path, int depth, struct erro
     struct buf text = BUF_EMPTY;
     struct config_file file;
     config_file_init(&file);
-    bool ok = read_file(path, &text, error);
+    bool ok = whole_file_read(path, &text, error) || error_context(error, "config file");
     if (ok && !config_file_parse(&file, buf_view(&text), error)) {
         error_context(error, "%s", path);
         ok = false;
@@ -151,8 +139,8 @@ static bool load_text(struct config *c, struct config_file *file, const char *wh
     bool save_seen = false;
     for (int i = 0; i < file->count; i++) {
         struct config_line *line = &file->lines[i];
-        struct bytes words[VALUE_WORDS];
-        int count = line->argc - 1 < VALUE_WORDS ? line->argc - 1 : VALUE_WORDS;
+        int count = line->argc - 1;
+        struct bytes *words = mem_array(struct bytes, (size_t)line->argc);
         for (int k = 0; k < count; k++)
             words[k] = str_view(line->argv[k + 1]);
         bool ok;
@@ -173,6 +161,7 @@ static bool load_text(struct config *c, struct config_file *file, const char *wh
             }
             save_seen |= save;
         }
+        mem_free(words);
         if (!ok) return error_context(error, "%s, line %d", where, line->line);
     }
     return true;
@@ -330,7 +319,7 @@ void config_rewritten(const struct config *c, struct bytes old_text, struct buf 
         d->kind->get(c, d, &value);
         d->kind->get(&standard, d, &default_value);
         bool is_default = bytes_equal(buf_view(&value), buf_view(&default_value));
-        bool gone = d->kind == &kind_replicaof && buf_len(&value) == 0;
+        bool gone = (d->kind == &kind_replicaof || d->kind == &kind_users) && buf_len(&value) == 0;
         size_t from = lines.end;
         if (!gone) directive_lines(c, d, &lines);
         do {

@@ -64,7 +64,11 @@ struct config {
     bool use_exit_on_panic; // what would abort ends the process without a core dump
     bool dynamic_hz;
     enum local_permission enable_protected_configs, enable_debug_command, enable_module_command;
-    char *requirepass; // "": none
+    struct str *requirepass; // NULL: none
+    // Users: lines of words (quoted where needed), "name rule rule ..."; or a file of them.
+    char *users, *aclfile;
+    int acl_pubsub_all; // new users may use all channels
+    int64_t acllog_max_len;
     int64_t slowlog_log_slower_than_us, slowlog_max_len;
     int64_t latency_monitor_threshold_ms;
     int64_t tracking_table_max_keys; // 0: no limit

@@ -1,5 +1,6 @@
 // What a change of a directive sets in motion.
 #include "base/mem.h"
+#include "node/acl.h"
 #include "node/config_table.h"
 #include "node/ctx_impl.h"
 
@@ -57,8 +58,11 @@ bool apply_clients_memory(struct node *n, struct error *error)
 // Clients that are in stay in; without a password everybody is.
 bool apply_password(struct node *n, struct error *error)
 {
-    (void)error;
-    if (n->config.requirepass[0] != '\0') return true;
+    if (n->config.requirepass != NULL && n->config.requirepass->len > ACL_PASSWORD_MAX_BYTES)
+        return error_set(error, ERROR_CONFIG, "a password has at most %d bytes",
+                         ACL_PASSWORD_MAX_BYTES);
+    acl_set_default_password(n);
+    if (!acl_open(n)) return true;
     list_each(at, &n->clients)
     {
         struct client *c = list_entry(at, struct client, link);

@@ -191,6 +191,55 @@ static bool nullable_set(struct config *c, const struct directive *d, int argc,
 
 const struct directive_kind kind_nullable = {nullable_set, string_get, NULL};
 
+// Any bytes, also zeros.
+static bool secret_set(struct config *c, const struct directive *d, int argc,
+                       const struct bytes *argv, struct error *error)
+{
+    if (!one_word(d, argc, error)) return false;
+    struct str **secret = field(c, d);
+    str_free(*secret);
+    *secret = argv[0].len ? str_from(argv[0]) : NULL;
+    return true;
+}
+
+static void secret_get(const struct config *c, const struct directive *d, struct buf *out)
+{
+    struct str **secret = field(c, d);
+    if (*secret != NULL) buf_append_bytes(out, str_view(*secret));
+}
+
+const struct directive_kind kind_secret = {secret_set, secret_get, NULL};
+
+// Each line adds a user; who they are is read when the commands are there.
+static bool users_set(struct config *c, const struct directive *d, int argc,
+                      const struct bytes *argv, struct error *error)
+{
+    char **users = field(c, d);
+    struct buf lines = BUF_EMPTY;
+    (void)error;
+    if (*users != NULL) buf_append_cstr(&lines, *users);
+    for (int i = 0; i < argc && !(argc == 1 && argv[0].len == 0); i++) {
+        config_append_word(&lines, argv[i]);
+        buf_append_byte(&lines, i + 1 < argc ? ' ' : '\n');
+    }
+    mem_free(*users);
+    *users = copy(buf_view(&lines));
+    buf_free(&lines);
+    return true;
+}
+
+static void users_lines(const struct config *c, const struct directive *d, struct buf *out)
+{
+    for (const char *at = *(char **)field(c, d); *at != '\0';) {
+        size_t len = strcspn(at, "\n") + 1;
+        buf_printf(out, "%s ", d->name);
+        buf_append(out, at, len);
+        at += len;
+    }
+}
+
+const struct directive_kind kind_users = {users_set, string_get, users_lines};
+
 static bool enum_set(struct config *c, const struct directive *d, int argc,
                      const struct bytes *argv, struct error *error)
 {

@@ -29,6 +29,7 @@ static const struct word_value sanitizes[] = {
     {"no", SANITIZE_NO}, {"yes", SANITIZE_YES}, {"clients", SANITIZE_CLIENTS}, {0}};
 static const struct word_value payload_versions[] = {
     {"0", 0}, {"5", 5}, {"6", 6}, {"7", 7}, {"8", 8}, {"9", 9}, {"10", 10}, {"11", 11}, {0}};
+static const struct word_value channel_defaults[] = {{"resetchannels", 0}, {"allchannels", 1}, {0}};
 static const struct word_value auths[] = {
     {"no", TLS_AUTH_NO}, {"yes", TLS_AUTH_YES}, {"optional", TLS_AUTH_OPTIONAL}, {0}};
 static const struct word_value fsyncs[] = {{"everysec", 0}, {"always", 1}, {"no", 2}, {0}};
@@ -130,7 +131,11 @@ const struct directive config_directives[] = {
     ENUM("enable-protected-configs", NULL, enable_protected_configs, "no", IMMUTABLE, permits),
     ENUM("enable-debug-command", NULL, enable_debug_command, "no", IMMUTABLE, permits),
     ENUM("enable-module-command", NULL, enable_module_command, "no", IMMUTABLE, permits),
-    {"requirepass", NULL, &kind_string, AT(requirepass), "", SECRET, 0, 0, NULL, apply_password},
+    {"requirepass", NULL, &kind_secret, AT(requirepass), "", SECRET, 0, 0, NULL, apply_password},
+    {"user", NULL, &kind_users, AT(users), "", IMMUTABLE | HIDDEN | SECRET, 0, 0, NULL, NULL},
+    {"aclfile", NULL, &kind_string, AT(aclfile), "", IMMUTABLE, 0, 0, NULL, NULL},
+    ENUM("acl-pubsub-default", NULL, acl_pubsub_all, "resetchannels", 0, channel_defaults),
+    I64("acllog-max-len", NULL, acllog_max_len, "128", 0, 0, INT_MAX),
     I64("slowlog-log-slower-than", NULL, slowlog_log_slower_than_us, "10000", 0, -1, BIG),
     I64("slowlog-max-len", NULL, slowlog_max_len, "128", 0, 0, BIG),
     I64("tracking-table-max-keys", NULL, tracking_table_max_keys, "1000000", 0, 0, BIG),
@@ -258,10 +263,6 @@ const struct directive config_directives[] = {
 };
 
 const struct unsupported_directive config_unsupported[] = {
-    {"aclfile", "access control lists are not implemented"},
-    {"acl-pubsub-default", "access control lists are not implemented"},
-    {"acllog-max-len", "access control lists are not implemented"},
-    {"user", "access control lists are not implemented; use requirepass"},
     {"rename-command", "not implemented"},
     {"loadmodule", "modules are not implemented"},
     {"lua-time-limit", "scripting is not implemented"},

@@ -53,9 +53,9 @@ struct unsupported_directive {
 extern const struct unsupported_directive config_unsupported[];
 
 extern const struct directive_kind kind_bool, kind_int, kind_i64, kind_memory, kind_string,
-    kind_nullable, kind_enum, kind_octal, kind_bind, kind_save, kind_output_limit, kind_notify,
-    kind_replicaof, kind_duration, kind_only, kind_percentiles, kind_memory_percent,
-    kind_oom_values;
+    kind_nullable, kind_secret, kind_users, kind_enum, kind_octal, kind_bind, kind_save,
+    kind_output_limit, kind_notify, kind_replicaof, kind_duration, kind_only, kind_percentiles,
+    kind_memory_percent, kind_oom_values;
 
 // Sets a directive from its words, field only.
 bool directive_set(struct config *c, const struct directive *d, int argc, const struct bytes *argv,

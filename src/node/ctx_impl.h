@@ -21,7 +21,10 @@ struct command_slot {
     const struct command *parent; // of a subcommand
     struct command_stats stats;
     struct latency_histogram *latency; // or NULL: nothing yet
-    char name[];                       // "get", "config|set"
+    uint32_t id;                       // counted from 0 in the node's table
+    int spec_count;
+    struct keyspec *specs; // of keys (keyspec.h)
+    char name[];           // "get", "config|set"
 };
 // The row for a request, or NULL. A container's row is returned when its subcommand is unknown.
 struct command_slot *dispatch_lookup(struct node *n, int argc, struct str *const *argv);

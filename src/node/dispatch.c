@@ -2,7 +2,10 @@
 // not be written yet, the call itself with its accounting, and what follows it.
 #include "base/mem.h"
 #include "base/text.h"
+#include "node/acl.h"
 #include "node/ctx_impl.h"
+#include "node/facts.h"
+#include "node/keyspec.h"
 #include "node/latency.h"
 #include "node/monitor.h"
 #include "node/notify.h"
@@ -21,11 +24,23 @@ static struct bytes slot_key(const void *item)
 
 static void slot_free(void *item)
 {
-    histogram_free(((struct command_slot *)item)->latency);
-    mem_free(item);
+    struct command_slot *slot = item;
+    histogram_free(slot->latency);
+    mem_free(slot->specs);
+    mem_free(slot);
 }
 
 static const struct dict_type slot_type = {.key = slot_key, .free_item = slot_free};
+
+static void find_specs(struct command_slot *slot)
+{
+    const struct command_facts *facts = command_facts(slot->name);
+    struct keyspec specs[KEYSPECS_MAX];
+    slot->spec_count = facts != NULL ? keyspecs_parse(facts->specs, specs) : 0;
+    if (slot->spec_count == 0) return;
+    slot->specs = mem_array(struct keyspec, (size_t)slot->spec_count);
+    memcpy(slot->specs, specs, sizeof(*specs) * (size_t)slot->spec_count);
+}
 
 static void add_slot(struct node *n, const struct command *parent, const struct command *cmd)
 {
@@ -35,7 +50,12 @@ static void add_slot(struct node *n, const struct command *parent, const struct 
     slot->command = cmd;
     slot->parent = parent;
     snprintf(slot->name, size, "%s%s%s", prefix, bar, cmd->name);
-    if (!dict_insert(n->command_index, slot)) mem_free(slot);
+    slot->id = (uint32_t)dict_count(n->command_index);
+    if (!dict_insert(n->command_index, slot)) {
+        mem_free(slot);
+        return;
+    }
+    find_specs(slot);
     if (parent != NULL || cmd->children == NULL) return;
     for (const struct command *child = cmd->children; child->name != NULL; child++)
         add_slot(n, cmd, child);
@@ -243,7 +263,7 @@ static bool refuse_known(struct client *c, const struct command_slot *slot, cons
         return true;
     }
     if (refuse_protected(c, slot)) return true;
-    bool needs_auth = n->config.requirepass[0] != '\0' && !(c->flags & CLIENT_AUTHENTICATED);
+    bool needs_auth = !acl_open(n) && !(c->flags & CLIENT_AUTHENTICATED);
     if (needs_auth && !(c->flags & CLIENT_PRIMARY) && !(cmd->flags & CMD_NO_AUTH)) {
         reply_error(&c->reply, "-NOAUTH Authentication required.");
         return true;
@@ -252,6 +272,7 @@ static bool refuse_known(struct client *c, const struct command_slot *slot, cons
         reply_error(&c->reply, "Command not allowed inside a transaction");
         return true;
     }
+    if (!acl_permits(c, slot, r->argc, r->argv)) return true;
     bool exec = strcmp(slot->name, "exec") == 0;
     uint32_t flags = cmd->flags | (exec ? multi_flags(c) : 0);
     uint32_t common = cmd->flags & (exec ? multi_common_flags(c) : UINT32_MAX);
@@ -462,7 +483,8 @@ void dispatch_retry(struct client *c)
     c->flags &= ~(uint32_t)CLIENT_BLOCKED;
     struct request r = c->pending;
     c->pending = REQUEST_EMPTY;
-    dispatch_call(c, slot, &r, false, true);
+    // Rights may have changed while it waited.
+    if (acl_permits(c, slot, r.argc, r.argv)) dispatch_call(c, slot, &r, false, true);
     if (c->flags & CLIENT_BLOCKED) {
         c->pending = r;
         return;

@@ -1,6 +1,7 @@
 // Transactions: queued commands, and watched keys that make EXEC give up.
 #include "base/mem.h"
 #include "base/text.h"
+#include "node/acl.h"
 #include "node/ctx_impl.h"
 #include "value/dict.h"
 
@@ -146,7 +147,9 @@ void multi_exec(struct ctx *c)
     reply_array(c->reply, (size_t)count);
     for (int i = 0; i < count; i++) {
         struct request *r = &queue[i].request;
-        dispatch_call(client, dispatch_lookup(c->node, r->argc, r->argv), r, true, false);
+        struct command_slot *slot = dispatch_lookup(c->node, r->argc, r->argv);
+        if (acl_permits_queued(client, slot, r->argc, r->argv))
+            dispatch_call(client, slot, r, true, false);
         request_clear(r);
     }
     mem_free(queue);

@@ -1,5 +1,6 @@
 // The node itself: made, started, ticking, ended.
 #include "node/node.h"
+#include "node/acl.h"
 
 #include "base/mem.h"
 #include "node/ctx_impl.h"
@@ -251,6 +252,7 @@ struct node *node_new(struct loop *loop, struct network *network, struct config 
     store_init(&n->store, loop, &n->log, &n->config.limits, n->config.databases, rng_next(&n->rng));
     n->error_stats = dict_new(&error_stat_type, rng_next(&n->rng));
     dispatch_init(n);
+    acl_init(n);
     multi_init(n);
     blocking_init(n);
     pubsub_init(n);
@@ -267,6 +269,7 @@ struct node *node_new(struct loop *loop, struct network *network, struct config 
 
 bool node_start(struct node *n, struct error *error)
 {
+    if (!acl_start(n, error)) return false;
     if (!node_listen(n, error)) return false;
     if (!persist_load_at_start(n, error)) return false;
     deadline_arm(n->loop, &n->cron, loop_now_us(n->loop) + 1000);
@@ -313,6 +316,7 @@ void node_free(struct node *n)
     shutdown_free(n);
     multi_free(n);
     blocking_free(n);
+    acl_free(n);
     dispatch_free(n);
     dict_free(n->error_stats);
     before_wait_remove(&n->flush_hook);

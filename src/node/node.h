@@ -102,6 +102,7 @@ struct node {
     struct rates rates;
 
     // parts, each made and freed by its own file
+    struct acl *acl;             // acl.c
     struct pubsub *pubsub;       // pubsub.c
     struct persist *persist;     // persist.c
     struct replication *repl;    // repl_node.c

@@ -90,6 +90,19 @@ struct pubsub_counts pubsub_client_counts(const struct client *c)
     };
 }
 
+void pubsub_client_each(const struct client *c,
+                        void (*visit)(void *arg, enum pubsub_kind kind, struct bytes name),
+                        void *arg)
+{
+    for (int kind = 0; c->pubsub != NULL && kind < PUBSUB_KINDS; kind++) {
+        struct dict_iter it;
+        dict_iter_begin(&it, c->pubsub->subscriptions[kind]);
+        for (const struct subscription *s; (s = dict_iter_next(&it)) != NULL;)
+            visit(arg, (enum pubsub_kind)kind, str_view(s->topic->name));
+        dict_iter_end(&it);
+    }
+}
+
 size_t pubsub_client_bytes(const struct client *c)
 {
     size_t bytes = 0;

@@ -15,6 +15,10 @@ void pubsub_subscribe(struct client *c, enum pubsub_kind kind, struct bytes name
 void pubsub_unsubscribe(struct client *c, enum pubsub_kind kind, struct bytes name);
 void pubsub_unsubscribe_all(struct client *c, enum pubsub_kind kind);
 
+// Calls `visit` for everything that the client is subscribed to.
+void pubsub_client_each(const struct client *c,
+                        void (*visit)(void *arg, enum pubsub_kind kind, struct bytes name),
+                        void *arg);
 // SPUBLISH; returns how many got it.
 int pubsub_publish_shard(struct node *n, struct bytes channel, struct bytes message);
 

@@ -1,8 +1,8 @@
 // What COMMAND tells: the table of facts, key specifications, categories; and latency histograms.
-#include "command/category.h"
-#include "command/facts.h"
-#include "command/keyspec.h"
 #include "command/table.h"
+#include "node/category.h"
+#include "node/facts.h"
+#include "node/keyspec.h"
 #include "node/latency.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 // Generated once from COMMAND INFO and COMMAND DOCS of Redis 7.0.15, by name.
-#include "command/facts.h"
+#include "node/facts.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "command/keyspec.h"
+#include "node/keyspec.h"
 
 #include "base/text.h"
 
@@ -105,6 +105,47 @@ const struct keyspec *keyspec_covering(const struct keyspec *specs, int count, i
     for (int i = 0; i < count; i++)
         if (covers(&specs[i], argc, argv, index)) return &specs[i];
     return NULL;
+}
+
+static const char *flags_of_access(enum key_access access)
+{
+    switch (access) {
+    case KEY_WRITE:
+        return "OW update";
+    case KEY_READ_WRITE:
+        return "RW access update";
+    case KEY_READ:
+        return "RO access";
+    case KEY_CHANNEL:
+        break;
+    }
+    return "not_key";
+}
+
+// Where the flags depend on the arguments: SET reads only with GET; for others the row knows.
+static const char *variable_flags(const char *name, int argc, struct str *const *argv,
+                                  enum key_access access)
+{
+    if (strcmp(name, "set") != 0) return flags_of_access(access);
+    for (int i = 3; i < argc; i++)
+        if (bytes_equal_nocase(str_view(argv[i]), "get")) return flags_of_access(KEY_READ_WRITE);
+    return flags_of_access(KEY_WRITE);
+}
+
+struct bytes keyspec_flags_of(const struct keyspec *specs, int count, const char *name, int argc,
+                              struct str *const *argv, const struct key_ref *key)
+{
+    const struct keyspec *spec = keyspec_covering(specs, count, argc, argv, key->index);
+    bool fixed =
+        spec != NULL && memmem(spec->flags.data, spec->flags.len, "variable_flags", 14) == NULL;
+    struct bytes flags =
+        fixed ? spec->flags : bytes_from_cstr(variable_flags(name, argc, argv, key->access));
+    // Said of the specification, not of a key that was found by it; always the last word.
+    struct bytes incomplete = BYTES(" incomplete");
+    if (flags.len > incomplete.len &&
+        memcmp(flags.data + flags.len - incomplete.len, incomplete.data, incomplete.len) == 0)
+        flags.len -= incomplete.len;
+    return flags;
 }
 
 // One range stands for the specifications that follow each other without a gap.

@@ -1,4 +1,4 @@
-#include "command/category.h"
+#include "node/category.h"
 
 const char *const category_names[CATEGORY_COUNT] = {
     "keyspace", "read",   "write",       "set",       "sortedset",  "list",        "hash",

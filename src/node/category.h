@@ -1,8 +1,8 @@
 // Categories of commands: those that a row names and those that follow from its flags.
 //
 // Source: names and implied categories of Redis 7.0 (ACL CAT).
-#ifndef WHERRY_COMMAND_CATEGORY_H
-#define WHERRY_COMMAND_CATEGORY_H
+#ifndef WHERRY_NODE_CATEGORY_H
+#define WHERRY_NODE_CATEGORY_H
 
 #include "node/command.h"
 

@@ -1,8 +1,8 @@
 // What COMMAND tells about each command beyond the row it runs by: for clients that route by it.
 //
 // Source: COMMAND INFO and COMMAND DOCS of Redis 7.0.15.
-#ifndef WHERRY_COMMAND_FACTS_H
-#define WHERRY_COMMAND_FACTS_H
+#ifndef WHERRY_NODE_FACTS_H
+#define WHERRY_NODE_FACTS_H
 
 struct command_facts {
     const char *name; // in full: "config|set"

@@ -1,0 +1,118 @@
+#include "command/acl_file.h"
+
+#include "base/mem.h"
+#include "node/acl.h"
+#include "node/whole_file.h"
+
+// One LOAD or SAVE: the file is read or written on a worker thread while the client waits.
+struct acl_file {
+    struct suspension suspension;
+    struct work work;
+    struct node *node;
+    const struct acl_user *user; // the client's when it began; only compared
+    struct str *path;
+    bool save;
+    struct buf text;
+    struct error error;
+};
+
+static void file_work(struct work *w)
+{
+    struct acl_file *f = list_entry(w, struct acl_file, work);
+    bool ok = f->save ? whole_file_replace(f->path->data, buf_view(&f->text), 0600, &f->error)
+                      : whole_file_read(f->path->data, &f->text, &f->error);
+    if (ok) f->error = ERROR_OK;
+}
+
+static void file_gone(struct suspension *s)
+{
+    (void)s; // what was begun is finished all the same
+}
+
+// Whoever asked for it gets the answer before it goes with its user.
+static void load(struct acl_file *f, struct buf *errors)
+{
+    struct acl *acl = f->node->acl;
+    acl->spared = f->suspension.client;
+    acl_load_text(f->node, f->path->data, buf_view(&f->text), errors);
+    acl->spared = NULL;
+}
+
+static void finish_load(struct acl_file *f, struct reply *reply)
+{
+    struct buf errors = BUF_EMPTY;
+    if (error_is(&f->error))
+        buf_printf(&errors, "Error loading ACLs, opening file: %s", f->error.text);
+    else
+        load(f, &errors);
+    if (buf_len(&errors) > 0)
+        log_warning(&f->node->log, "ACL LOAD failed: %.*s", (int)buf_len(&errors),
+                    buf_view(&errors).data);
+    if (reply != NULL && buf_len(&errors) > 0)
+        reply_error_bytes(reply, buf_view(&errors));
+    else if (reply != NULL)
+        reply_ok(reply);
+    buf_free(&errors);
+}
+
+static void finish_save(struct acl_file *f, struct reply *reply)
+{
+    if (error_is(&f->error)) log_warning(&f->node->log, "ACL SAVE failed: %s", f->error.text);
+    if (reply != NULL && error_is(&f->error))
+        reply_error(reply, "There was an error trying to save the ACLs. Please check the server "
+                           "logs for more information");
+    else if (reply != NULL)
+        reply_ok(reply);
+}
+
+static void file_done(struct work *w)
+{
+    struct acl_file *f = list_entry(w, struct acl_file, work);
+    struct client *client = f->suspension.client;
+    struct reply *reply = client != NULL ? client_reply(client) : NULL;
+    if (f->save)
+        finish_save(f, reply);
+    else
+        finish_load(f, reply);
+    bool lost = client != NULL && client->user != f->user;
+    if (client != NULL) client_resume(&f->suspension);
+    if (lost) client_close_after_reply(client);
+    buf_free(&f->text);
+    str_free(f->path);
+    mem_free(f);
+}
+
+static void begin(struct ctx *c, bool save)
+{
+    const char *path = c->node->config.aclfile;
+    if (path[0] == '\0') {
+        reply_error(c->reply,
+                    "This Redis instance is not configured to use an ACL file. You may want to "
+                    "specify users via the ACL SETUSER command and then issue a CONFIG REWRITE "
+                    "(assuming you have a Redis configuration file set) in order to store users "
+                    "in the Redis configuration.");
+        return;
+    }
+    struct acl_file *f = mem_new(struct acl_file);
+    f->node = c->node;
+    f->user = c->client->user;
+    f->path = str_from(bytes_from_cstr(path));
+    f->save = save;
+    f->suspension.gone = file_gone;
+    f->work.work = file_work;
+    f->work.done = file_done;
+    if (save) acl_save_text(c->node, &f->text);
+    // Inside a transaction nobody can wait for it: it is on its way, and the log tells.
+    if (!ctx_suspend(c, &f->suspension)) reply_ok(c->reply);
+    loop_work(c->node->loop, &f->work);
+}
+
+void acl_load_command(struct ctx *c)
+{
+    begin(c, false);
+}
+
+void acl_save_command(struct ctx *c)
+{
+    begin(c, true);
+}
