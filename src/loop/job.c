@@ -41,17 +41,30 @@ void job_stop(struct loop *loop, struct job *job)
     list_remove(&job->link);
 }
 
+// Until `until_us` where there is a clock.
+static struct budget budget_until(struct loop *loop, uint64_t until_us)
+{
+    struct budget budget = {.loop = loop, .units = loop->slice_units};
+    if (loop->measures) {
+        budget.units = UNITS_PER_LOOK;
+        budget.until_us = until_us;
+    }
+    return budget;
+}
+
+struct budget budget_begin(struct loop *loop)
+{
+    uint64_t now_us = loop->measures ? loop->ops->clock_us(loop) : 0;
+    return budget_until(loop, now_us + LOOP_JOB_SLICE_US);
+}
+
 static void step(struct loop *loop, uint64_t turn_end_us)
 {
     struct job *job = list_entry(list_pop_front(&loop->jobs), struct job, link);
     const char *name = job->name; // the job may be gone after its step
     loop_enter(loop);
-    struct budget budget = {.loop = loop, .units = loop->slice_units};
-    if (loop->measures) {
-        budget.units = UNITS_PER_LOOK;
-        budget.until_us = loop->now_us + LOOP_JOB_SLICE_US;
-        if (budget.until_us > turn_end_us) budget.until_us = turn_end_us;
-    }
+    uint64_t until_us = loop->now_us + LOOP_JOB_SLICE_US;
+    struct budget budget = budget_until(loop, until_us < turn_end_us ? until_us : turn_end_us);
     loop->stepping = job;
     loop->stepping_stopped = false;
     enum job_state state = job->step(job, &budget);

@@ -55,6 +55,8 @@ struct budget {
 
 // Counts `units` of work done (one unit is about 50 ns: an element copied, 64 bytes hashed).
 bool budget_left(struct budget *b, uint32_t units);
+// A slice's worth from now on, for bounded work that is no job (the first piece of one, say).
+struct budget budget_begin(struct loop *loop);
 
 enum job_state {
     JOB_MORE, // call again

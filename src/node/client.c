@@ -25,6 +25,7 @@ static bool client_waits(const struct client *c)
 }
 
 static void on_process(struct task *task);
+static enum job_state apply_slice(struct job *job, struct budget *budget);
 
 struct client *client_new(struct node *n)
 {
@@ -46,6 +47,7 @@ struct client *client_new(struct node *n)
     c->waiter.ready = client_unpark;
     c->pending = REQUEST_EMPTY;
     task_init(&c->process, on_process);
+    job_init(&c->slices, "stream", apply_slice);
     request_parser_init(&c->parser);
     c->parser.limits = &n->config.request_limits;
     c->parser.owner = c;
@@ -181,7 +183,16 @@ static void next_reply_mode(struct client *c)
     client_set_muted(c);
 }
 
-// Runs requests from the front of `input` until it is used up or the client has to wait.
+// Charges the request that has run; false: the rest is for the next slice.
+static bool may_go_on(const struct client *c)
+{
+    enum { REQUEST_UNITS = 20 };
+    uint64_t units = REQUEST_UNITS + c->wire_bytes / 64;
+    return c->budget == NULL || budget_left(c->budget, units < 100000 ? (uint32_t)units : 100000);
+}
+
+// Runs requests from the front of `input` until it is used up, the client has to wait or its budget
+// is spent.
 void client_parse(struct client *c, struct bytes *input)
 {
     struct error error;
@@ -198,6 +209,7 @@ void client_parse(struct client *c, struct bytes *input)
             if (c->flags & (CLIENT_REPLY_SKIP_NEXT | CLIENT_REPLY_SKIP)) next_reply_mode(c);
             dispatch_request(c, &r);
             client_ran(c);
+            if (!may_go_on(c)) return;
             break;
         }
         case REQUEST_ERROR:
@@ -225,6 +237,10 @@ void client_ran(struct client *c)
 void client_process(struct client *c)
 {
     if (client_waits(c)) return;
+    if (c->flags & CLIENT_PRIMARY) {
+        job_start(c->node->loop, &c->slices);
+        return;
+    }
     while (buf_len(&c->input) > 0 && !client_waits(c)) {
         struct bytes input = buf_view(&c->input);
         size_t before = input.len;
@@ -235,7 +251,6 @@ void client_process(struct client *c)
     if (c->flags & CLIENT_CLOSING) return;
     if (buf_len(&c->input) == 0) buf_free(&c->input);
     if (c->conn != NULL && buf_len(&c->input) <= CLIENT_INPUT_BYTES) conn_resume(c->conn);
-    if (c->fed != NULL && buf_len(&c->input) == 0) c->fed(c);
 }
 
 static void on_process(struct task *task)
@@ -279,10 +294,33 @@ struct client *client_new_primary(struct node *n)
     return c;
 }
 
-void client_feed(struct client *c, struct bytes input)
+static void parse_within(struct client *c, struct bytes *input, struct budget *budget)
 {
-    if (buf_len(&c->input) == 0 && !client_waits(c)) client_parse(c, &input);
-    if (input.len) buf_append_bytes(&c->input, input);
+    c->budget = budget;
+    client_parse(c, input);
+    c->budget = NULL;
+}
+
+void client_feed(struct client *c, struct bytes input, struct budget *budget)
+{
+    if (buf_len(&c->input) == 0 && !client_waits(c)) parse_within(c, &input, budget);
+    if (input.len == 0) return;
+    buf_append_bytes(&c->input, input);
+    client_process(c);
+}
+
+static enum job_state apply_slice(struct job *job, struct budget *budget)
+{
+    struct client *c = list_entry(job, struct client, slices);
+    struct bytes input = buf_view(&c->input);
+    size_t before = input.len;
+    if (!client_waits(c)) parse_within(c, &input, budget);
+    buf_consume(&c->input, before - input.len);
+    bool over = (c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) != 0;
+    if (!over && buf_len(&c->input) > 0) return client_waits(c) ? JOB_IDLE : JOB_MORE;
+    buf_free(&c->input);
+    if (c->fed != NULL) c->fed(c);
+    return JOB_DONE;
 }
 
 void client_free_primary(struct client *c)
@@ -434,6 +472,7 @@ void client_free(struct client *c)
     pubsub_client_gone(c);
     tracking_disable(c);
     task_cancel(&c->process);
+    job_stop(n->loop, &c->slices);
     list_remove(&c->waiter.link);
     list_remove(&c->flush_link);
     list_remove(&c->monitor_link);

@@ -80,9 +80,13 @@ struct client {
 
     struct suspension *suspension;
 
-    uint64_t wire_bytes; // of the request that runs or waits (a primary's link: repl_applied)
-    // A primary's link that was parked has used up its input: feed it more.
+    int64_t written_offset; // of the stream, when its last call had ended: what WAIT asks about
+    uint64_t wire_bytes;    // of the request that runs or waits (a primary's link: repl_applied)
+    // A primary's link has used up input that it could not run at once: feed it more. Or its input
+    // makes no sense, and it is closing. The last thing that happens: it may be freed in it.
     void (*fed)(struct client *c);
+    struct job slices;     // of a primary's link: runs what is left of its input
+    struct budget *budget; // of what runs now; NULL: no bound
     void *feeder;
 
     struct restore_stream *restore; // a RESTORE payload that is being decoded (migrate_node.c)

@@ -15,6 +15,8 @@
 #include <ctype.h>
 #include <stdio.h>
 
+enum { LONG_COMMAND_US = 1000 }; // a hold that is worth telling
+
 // ---- the table ----------------------------------------------------------------------------------
 
 static struct bytes slot_key(const void *item)
@@ -353,6 +355,19 @@ static void show(const struct ctx *c, const struct command_slot *slot, uint64_t 
     if (words != few) mem_free(words);
 }
 
+// What held the loop for longer than a slice may: it is counted, and LATENCY knows it by name.
+static void note_hold(struct node *n, const struct command_slot *slot, uint64_t held_us)
+{
+    char event[96];
+    n->stats.long_commands++;
+    if (held_us > n->stats.long_command_max_us) {
+        n->stats.long_command_max_us = held_us;
+        n->stats.long_command_max_name = slot->name;
+    }
+    snprintf(event, sizeof(event), "hold-%s", slot->name);
+    latency_note(n, event, held_us / 1000);
+}
+
 static void account(const struct ctx *c, struct command_slot *slot, uint64_t took_us)
 {
     struct node *n = c->node;
@@ -373,6 +388,8 @@ static void account(const struct ctx *c, struct command_slot *slot, uint64_t too
     if (took_us >= 1000)
         latency_note(n, slot->command->flags & CMD_FAST ? "fast-command" : "command",
                      took_us / 1000);
+    uint64_t held_us = took_us - c->slept_us;
+    if (held_us > LONG_COMMAND_US && n->current == c) note_hold(n, slot, held_us);
 }
 
 void dispatch_call(struct client *c, struct command_slot *slot, struct request *r, bool in_exec,
@@ -416,6 +433,7 @@ void dispatch_call(struct client *c, struct command_slot *slot, struct request *
     }
     if (!outermost) return;
     propagate_flush(n);
+    c->written_offset = repl_offset(n);
     n->current = NULL;
     n->call_unix_ms = 0;
     if (c->pushes.len > 0) chain_move(&c->output, &c->pushes);

@@ -316,6 +316,10 @@ static void loop(struct node *n, struct buf *out)
     field_u64(out, "loop_hold_max_us", s->hold_max_us);
     field_u64(out, "loop_hold_p999_us", loop_hold_p999_us(n->loop));
     field_u64(out, "loop_hold_cpu_max_us", s->hold_cpu_max_us);
+    field_u64(out, "loop_long_commands", n->stats.long_commands);
+    field_u64(out, "loop_long_command_max_us", n->stats.long_command_max_us);
+    info_field(out, "loop_long_command_max_what", "%s",
+               n->stats.long_command_max_name != NULL ? n->stats.long_command_max_name : "");
     info_field(out, "loop_hold_cpu_max_what", "%s",
                s->hold_cpu_max_what ? s->hold_cpu_max_what : "");
     field_u64(out, "deadline_late_max_us", s->late_max_us);

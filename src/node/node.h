@@ -27,6 +27,8 @@ struct node_stats {
     uint64_t unexpected_error_replies, total_error_replies, dump_payload_sanitizations;
     uint64_t io_reads, io_writes, total_forks, active_expired_stale;
     uint64_t peak_memory;
+    uint64_t long_commands, long_command_max_us; // commands that held the loop, dispatch.c
+    const char *long_command_max_name;           // the command table's, or NULL
 };
 
 enum { NODE_ERROR_STATS_MAX = 128 }; // different error codes that are counted
@@ -124,7 +126,8 @@ struct node *node_new(struct loop *loop, struct network *network, struct config 
                       const struct command *const *families, uint64_t seed);
 bool node_start(struct node *n, struct error *error); // opens listeners, starts loading
 void node_free(struct node *n);
-// DEBUG SLEEP: no command of a client or of the primary's stream runs for so long; the loop does.
+// DEBUG SLEEP: nothing that arrives is minded for so long, be it a client's or a primary's, and
+// replicas get no sign of life; the loop runs on.
 void node_freeze(struct node *n, uint64_t us);
 // Clean end: saves if configured, waits for replicas if asked; calls `done` and leaves the loop.
 void node_shutdown(struct node *n, int flags);
@@ -154,11 +157,12 @@ void node_key_ready(struct node *n, int db, struct bytes key);
 
 // Runs what arrived on a client (client.c), as far as it can run now.
 void client_process(struct client *c);
-// A client without a conn, to apply a primary's stream: feed bytes with client_feed.
+// A client without a conn, to apply a primary's stream: feed bytes with client_feed. Within
+// `budget`, or all that can run at once when that is NULL; a job applies the rest in slices.
 struct client *client_new_primary(struct node *n);
 // Feeds stream bytes; returns how many bytes of whole commands were applied so far in total
 // (client->parser.request.wire_bytes summed). Stops early while the client is parked.
-void client_feed(struct client *c, struct bytes input);
+void client_feed(struct client *c, struct bytes input, struct budget *budget);
 void client_free_primary(struct client *c);
 
 #endif

@@ -19,6 +19,7 @@ static void primary_settings_of(void *owner, struct primary_settings *out)
     *out = (struct primary_settings){
         .timeout_us = (uint64_t)c->repl_timeout_us,
         .diskless = c->repl_diskless_sync,
+        .nodelay = !c->repl_disable_tcp_nodelay,
         .delay_us = (uint64_t)c->repl_diskless_sync_delay_s * 1000000,
         .max_replicas = c->repl_diskless_sync_max_replicas,
         .ping_period_us = (uint64_t)c->repl_ping_replica_period_s * 1000000,
@@ -45,6 +46,19 @@ static bool snapshot(void *owner, struct snapshot_sink **sinks, int count, struc
     int64_t delay_us = n->config.rdb_key_save_delay_us;
     snapshot_set_key_delay(&n->store, delay_us > 0 ? (uint32_t)delay_us : 0);
     return snapshot_start(&n->store, &options, aux, aux_count, sinks, count, error);
+}
+
+static void write_empty(void *owner, struct buf *out)
+{
+    struct node *n = ((struct replication *)owner)->node;
+    struct snapshot_aux aux[PERSIST_AUX_MAX];
+    struct rdb_options options = persist_rdb_options(n);
+    int count = persist_aux(n, aux);
+    rdb_put_header(out, options.version != 0 ? options.version : RDB_VERSION);
+    for (int i = 0; i < count; i++)
+        rdb_put_aux(out, aux[i].name, bytes_from_cstr(aux[i].value));
+    struct bytes all = buf_view(out);
+    rdb_put_eof(out, crc64(0, all.data, all.len), !options.no_checksum);
 }
 
 static void drop_sink(void *owner, struct snapshot_sink *sink)
@@ -103,6 +117,7 @@ static const struct primary_host primary_host = {
     .settings = primary_settings_of,
     .snapshot_busy = snapshot_busy,
     .snapshot = snapshot,
+    .write_empty = write_empty,
     .drop_sink = drop_sink,
     .kick = kick,
     .is_replica = is_replica,
@@ -139,9 +154,18 @@ static void replica_settings_of(void *owner, struct replica_settings *out)
     };
 }
 
+static bool closing(const struct client *c)
+{
+    return (c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) != 0;
+}
+
 static void on_fed(struct client *c)
 {
-    replica_unstuck(&c->node->repl->replica);
+    struct replication *r = c->node->repl;
+    if (closing(c))
+        replica_nonsense(&r->replica);
+    else
+        replica_unstuck(&r->replica);
 }
 
 static void stream_begin(void *owner, int db)
@@ -158,13 +182,15 @@ static const uint32_t stuck_flags = CLIENT_BLOCKED | CLIENT_PARKED | CLIENT_SUSP
 static bool apply(void *owner, struct bytes data)
 {
     struct replication *r = owner;
-    client_feed(r->feeder, data);
-    return !(r->feeder->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY));
+    struct budget budget = budget_begin(r->node->loop);
+    client_feed(r->feeder, data, &budget);
+    return !closing(r->feeder);
 }
 
 static bool stuck(void *owner)
 {
-    return (((struct replication *)owner)->feeder->flags & stuck_flags) != 0;
+    const struct client *feeder = ((struct replication *)owner)->feeder;
+    return (feeder->flags & stuck_flags) != 0 || buf_len(&feeder->input) > 0;
 }
 
 static void stream_end(void *owner)
@@ -361,6 +387,12 @@ void repl_promote(struct node *n)
                "Setting secondary replication ID to %s, valid up to offset: %lld. New replication "
                "ID is %s",
                r->stream.id2, (long long)r->stream.second_offset, r->stream.id);
+}
+
+void repl_sleep(struct node *n, bool asleep)
+{
+    replica_sleep(&n->repl->replica, asleep);
+    primary_sleep(&n->repl->primary, asleep);
 }
 
 bool repl_link_up(const struct node *n)

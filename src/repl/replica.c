@@ -10,7 +10,8 @@
 //   ip        reply     REPLCONF ip-address, when replica-announce-ip is set
 //   capa      reply     REPLCONF capa eof capa psync2
 //   psync     silence   PSYNC; the answer comes when its snapshot begins, newlines until then are
-//                       life. Only whole lines are events: an endless line buys no time
+//                       life. Only whole lines are events: an endless line buys no time. A primary
+//                       that does not know PSYNC is asked by SYNC and answers with the header
 //   header    silence   +FULLRESYNC has come, "$..." has not; newlines are life
 //   transfer  silence   the RDB, decoded as it arrives; any byte is life. While the decoder is
 //                       behind we hold the primary back, and its silence is not its own
@@ -138,7 +139,7 @@ void replica_hold_back(struct replica *r)
 
 void replica_let_go_on(struct replica *r)
 {
-    if (!r->held_back) return;
+    if (!r->held_back || r->asleep) return;
     r->held_back = false;
     if (r->conn != NULL) conn_resume(r->conn);
     machine_resume(&r->machine);
@@ -158,7 +159,7 @@ static void say(struct replica *r, int argc, const char *const *words)
 
 void replica_send_ack(struct replica *r)
 {
-    if (r->conn == NULL || !replica_link_up(r)) return;
+    if (r->conn == NULL || !replica_link_up(r) || r->old_primary) return;
     struct chain out;
     chain_init(&out);
     request_writef(&out, "REPLCONF ACK %I", r->stream->offset);
@@ -244,6 +245,7 @@ static int on_connect(struct machine *m, const struct machine_event *event)
     log_notice(r->log, "Connecting to MASTER %s", r->peer);
     line_reader_init(&r->lines);
     r->conn = net_connect(r->net, &target, &conn_events, r);
+    if (r->asleep) replica_hold_back(r);
     log_notice(r->log, "MASTER <-> REPLICA sync started");
     return m->state;
 }
@@ -389,12 +391,36 @@ static int on_continue(struct replica *r, const struct psync_reply *reply)
     return REPLICA_STREAM;
 }
 
+// It does not know PSYNC, or refuses it for a reason of its own: SYNC will tell.
+static int ask_sync(struct replica *r, struct bytes reply)
+{
+    if (reply.len < 4 || memcmp(reply.data, "-ERR", 4) != 0)
+        log_warning(r->log, "Unexpected reply to PSYNC from master: %.*s", (int)reply.len,
+                    reply.data);
+    else
+        log_notice(r->log, "Master does not support PSYNC or is in error state (reply: %.*s)",
+                   (int)reply.len, reply.data);
+    struct replica_settings s;
+    settings_of(r, &s);
+    if (s.failover) return replica_retry(r); // it has answered; nothing is to be copied from it
+    log_notice(r->log, "Retrying with SYNC...");
+    r->old_primary = true;
+    r->sync_offset = 0;
+    rng_hex(r->stream->rng, r->sync_id, REPL_ID_BYTES);
+    r->sync_id[REPL_ID_BYTES] = '\0';
+    say(r, 1, (const char *[]){"SYNC"});
+    return REPLICA_HEADER;
+}
+
 static int on_psync(struct machine *m, const struct machine_event *event)
 {
     struct replica *r = replica_of(m);
     int next = replica_common(r, event);
     if (next != -1) return next;
-    if (event->type == EVENT_ENTER) ask_psync(r);
+    if (event->type == EVENT_ENTER) {
+        r->old_primary = false;
+        ask_psync(r);
+    }
     if (event->type != EVENT_BYTES || event->input.len == 0) return m->state;
     struct replica_settings s;
     settings_of(r, &s);
@@ -418,9 +444,7 @@ static int on_psync(struct machine *m, const struct machine_event *event)
                    (int)event->input.len, event->input.data);
         return replica_retry(r);
     case PSYNC_REFUSED:
-        log_warning(r->log, "Unexpected reply to PSYNC from master: %.*s", (int)event->input.len,
-                    event->input.data);
-        return replica_retry(r);
+        return ask_sync(r, event->input);
     case PSYNC_NONSENSE:
         break;
     }
@@ -443,7 +467,8 @@ static int stream_lost(struct replica *r, const char *why)
 {
     if (why != NULL) log_warning(r->log, "%s", why);
     log_warning(r->log, "Connection with master lost.");
-    log_notice(r->log, "Caching the disconnected master state.");
+    if (r->old_primary) r->cached = false;
+    if (r->cached) log_notice(r->log, "Caching the disconnected master state.");
     r->down_since_us = loop_now_us(r->loop);
     r->host->stream_end(r->owner);
     repl_stream_drop_received(r->stream);
@@ -452,14 +477,17 @@ static int stream_lost(struct replica *r, const char *why)
     return REPLICA_CONNECT;
 }
 
+static int stream_is_nonsense(struct replica *r)
+{
+    r->cached = false; // the same bytes would come again
+    stream_lost(r, "Protocol error in the stream of MASTER");
+    return REPLICA_BACKOFF;
+}
+
 static int take_stream(struct replica *r, struct bytes input)
 {
     repl_stream_receive(r->stream, input);
-    if (!r->host->apply(r->owner, input)) {
-        r->cached = false; // the same bytes would come again
-        stream_lost(r, "Protocol error in the stream of MASTER");
-        return REPLICA_BACKOFF;
-    }
+    if (!r->host->apply(r->owner, input)) return stream_is_nonsense(r);
     bool behind = r->stream->received - r->stream->offset > REPLICA_UNAPPLIED_BYTES;
     if (behind && r->host->stuck(r->owner)) replica_hold_back(r);
     return REPLICA_STREAM;
@@ -491,6 +519,7 @@ static int on_stream(struct machine *m, const struct machine_event *event)
     case EVENT_CLOSED:
         return stream_lost(r, NULL);
     case EVENT_HOST:
+        if (event->code == CODE_NONSENSE) return stream_is_nonsense(r);
         return event->code == CODE_DROP ? stream_lost(r, NULL) : m->state;
     case EVENT_CANCELLED:
         log_notice(r->log, "Connection with master lost.");
@@ -590,6 +619,15 @@ void replica_stop(struct replica *r)
     machine_dispatch(&r->machine, &(struct machine_event){.type = EVENT_CANCELLED});
 }
 
+void replica_sleep(struct replica *r, bool asleep)
+{
+    r->asleep = asleep;
+    if (asleep)
+        replica_hold_back(r);
+    else
+        replica_let_go_on(r); // where it has to be held back again, its next bytes say so
+}
+
 void replica_free(struct replica *r)
 {
     replica_stop(r);
@@ -611,6 +649,11 @@ void replica_drop_link(struct replica *r)
 void replica_adopted(struct replica *r)
 {
     tell(r, CODE_ADOPTED);
+}
+
+void replica_nonsense(struct replica *r)
+{
+    tell(r, CODE_NONSENSE);
 }
 
 void replica_unstuck(struct replica *r)

@@ -52,7 +52,7 @@ struct replica_host {
     void (*stream_begin)(void *owner, int db);
     // Applies what it can now and tells by replica_applied. False: the bytes make no sense.
     bool (*apply)(void *owner, struct bytes data);
-    bool (*stuck)(void *owner);      // the next command waits for something here
+    bool (*stuck)(void *owner);      // not all of it could be applied yet
     void (*stream_end)(void *owner); // what was not applied is forgotten
 
     // ---- told
@@ -97,6 +97,9 @@ struct replica {
     // database is selected there.
     bool cached;
     int db;
+    // This primary does not know PSYNC: it has no history that we could name, gives no offset, and
+    // does not understand acknowledgements.
+    bool old_primary;
 
     // full sync
     char sync_id[REPL_ID_BYTES + 1];
@@ -112,11 +115,12 @@ struct replica {
     // stream
     int64_t begin_offset; // where this link's stream began
     bool held_back;       // we paused the conn
+    bool asleep;
 
     // for INFO
     uint64_t last_io_us, down_since_us;
     bool ever_up;
-    uint64_t sync_began_us;
+    uint64_t sync_began_us, sync_ended_us; // of the last transfer; ended 0: it goes on
 };
 
 void replica_init(struct replica *r, struct loop *loop, struct log *log, struct network *net,
@@ -126,11 +130,14 @@ void replica_follow(struct replica *r);
 void replica_stop(struct replica *r); // at once; fine when it follows nobody
 void replica_free(struct replica *r);
 void replica_drop_link(struct replica *r); // and makes it again
+// Nothing of what the primary sends is read while asleep, and its silence is not its own.
+void replica_sleep(struct replica *r, bool asleep);
 
 // ---- told by the host
 // So many bytes of this link's stream have been applied, in whole commands and transactions.
 void replica_applied(struct replica *r, uint64_t bytes, int db);
 void replica_unstuck(struct replica *r);
+void replica_nonsense(struct replica *r); // of the stream, found later than apply returned
 void replica_adopted(struct replica *r);  // adopt had answered false
 void replica_send_ack(struct replica *r); // GETACK
 

@@ -9,7 +9,8 @@ enum replica_code {
     CODE_WANT,         // the loader takes more
     CODE_LOADED,       // the loader is done: why
     CODE_ADOPTED,
-    CODE_DROP, // the operator wants the link gone
+    CODE_DROP,     // the operator wants the link gone
+    CODE_NONSENSE, // in the stream
 };
 
 static inline struct replica *replica_of(struct machine *m)

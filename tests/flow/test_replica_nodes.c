@@ -421,3 +421,31 @@ Test(replica_nodes, what_expired_while_a_primary_was_down_is_told_to_its_replica
     run(2, "DBSIZE", ":1\r\n");
     cr_assert_eq(m[0].node->stats.sync_full, 0u, "%s", trace_text(&trace));
 }
+
+// ---- in slices --------------------------------------------------------------------------------
+
+Test(replica_nodes, a_long_pipeline_from_the_primary_is_applied_in_slices)
+{
+    enum { WRITES = 20000 };
+    follow(1, 0);
+    follow(2, 1);
+    settle();
+    sim_set_slice(m[1].at, 500); // 20 commands or so at a time
+    struct buf all = BUF_EMPTY;
+    for (int i = 0; i < WRITES; i++)
+        buf_printf(&all, "SET key:%d %d\r\n", i, i);
+    peer_send(m[0].client, buf_view(&all));
+    buf_free(&all);
+    // However much there is to apply, no event applies more than a slice of it.
+    int64_t last = repl_offset(m[1].node), most = 0;
+    for (uint64_t end_us = sim_now_us(sim) + 20000000; sim_now_us(sim) < end_us;) {
+        cr_assert(sim_step(sim));
+        int64_t now = repl_offset(m[1].node);
+        if (now - last > most) most = now - last;
+        last = now;
+    }
+    cr_assert(most > 100 && most < 2000, "%lld", (long long)most);
+    peer_consume(m[0].client, peer_input(m[0].client).len); // 20,000 times OK
+    settle();
+    run(1, "GET key:19999", "$5\r\n19999\r\n");
+}

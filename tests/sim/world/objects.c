@@ -288,7 +288,7 @@ bool object_write(struct objects *o, struct object *x, struct buf *out, int *kin
 
 void object_apply(struct objects *o, struct bytes words)
 {
-    client_feed(o->writer, words);
+    client_feed(o->writer, words, NULL);
 }
 
 void object_version(struct objects *o, struct object *x)
