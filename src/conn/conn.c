@@ -86,6 +86,11 @@ bool conn_peer_name(const struct conn *c, char *out, size_t size)
     return c->ops->peer_name != NULL && c->ops->peer_name(c, out, size);
 }
 
+void conn_nodelay(struct conn *c, bool on)
+{
+    if (c->ops->nodelay != NULL && !c->closing) c->ops->nodelay(c, on);
+}
+
 int conn_fd(const struct conn *c)
 {
     return c->ops->fd != NULL ? c->ops->fd(c) : -1;

@@ -45,6 +45,8 @@ struct conn_ops {
     void (*address)(const struct conn *c, bool peer, char *out, size_t size);
     // Optional: the descriptor, for lists of clients; -1: none.
     int (*fd)(const struct conn *c);
+    // Optional: small writes go out at once (as they do at first), or wait for company.
+    void (*nodelay)(struct conn *c, bool on);
     // Optional: the name a verified peer certificate carries (CN), or false.
     bool (*peer_name)(const struct conn *c, char *out, size_t size);
 };
@@ -84,6 +86,9 @@ const char *conn_type(const struct conn *c);
 void conn_peer(const struct conn *c, char *out, size_t size);
 void conn_local(const struct conn *c, char *out, size_t size);
 bool conn_peer_name(const struct conn *c, char *out, size_t size);
+// False: the system may hold small writes back until the peer has acknowledged earlier ones, for
+// fewer packets (Nagle). Means nothing where there is no tcp below.
+void conn_nodelay(struct conn *c, bool on);
 int conn_fd(const struct conn *c); // to show it, not to use it; -1: none
 
 // ---- layers over other conns ----------------------------------------------------------------

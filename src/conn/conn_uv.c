@@ -275,6 +275,13 @@ static void on_task(struct task *task)
     }
 }
 
+static void conn_uv_nodelay(struct conn *conn, bool on)
+{
+    int value = on;
+    struct conn_uv *c = (struct conn_uv *)conn;
+    if (c->fd >= 0) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof(value));
+}
+
 static const struct conn_ops tcp_ops = {
     .type = "tcp",
     .write = conn_uv_write,
@@ -284,6 +291,7 @@ static const struct conn_ops tcp_ops = {
     .queued = conn_uv_queued,
     .address = conn_uv_address,
     .fd = conn_uv_fd,
+    .nodelay = conn_uv_nodelay,
 };
 
 static const struct conn_ops unix_ops = {

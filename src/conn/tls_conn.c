@@ -444,6 +444,11 @@ static int tls_fd(const struct conn *c)
     return conn_fd(((const struct tls_conn *)c)->lower);
 }
 
+static void tls_nodelay(struct conn *c, bool on)
+{
+    if (of(c)->lower != NULL) conn_nodelay(of(c)->lower, on);
+}
+
 static bool tls_peer_name(const struct conn *c, char *out, size_t size)
 {
     struct tls_conn *t = of(c);
@@ -475,6 +480,7 @@ static const struct conn_ops tls_ops = {
     .queued = tls_queued,
     .address = tls_address,
     .fd = tls_fd,
+    .nodelay = tls_nodelay,
     .peer_name = tls_peer_name,
 };
 

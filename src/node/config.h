@@ -107,6 +107,7 @@ struct config {
     int replicaof_port;
     char *masterauth, *masteruser; // NULL: none
     bool replica_serve_stale_data, replica_read_only, repl_diskless_sync;
+    bool repl_disable_tcp_nodelay;
     int repl_diskless_sync_delay_s, repl_diskless_sync_max_replicas;
     enum diskless_load repl_diskless_load;
     int repl_ping_replica_period_s;

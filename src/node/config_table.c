@@ -215,7 +215,7 @@ const struct directive config_directives[] = {
     INT("repl-ping-replica-period", "repl-ping-slave-period", repl_ping_replica_period_s, "10", 0,
         1, INT_MAX),
     {"repl-timeout", NULL, &kind_duration, AT(repl_timeout_us), "60", 0, 1000, BIG, NULL, NULL},
-    {"repl-disable-tcp-nodelay", NULL, &kind_only, 0, "no", 0, 0, 0, NULL, NULL},
+    BOOL("repl-disable-tcp-nodelay", NULL, repl_disable_tcp_nodelay, "no", 0),
     {"repl-backlog-size", NULL, &kind_memory, AT(repl_backlog_size), "1mb", 0, 1, BIG, NULL,
      apply_repl},
     I64("repl-backlog-ttl", NULL, repl_backlog_ttl_s, "3600", 0, 0, BIG),

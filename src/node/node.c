@@ -219,6 +219,7 @@ static void on_cron(struct deadline *d)
 static void on_thaw(struct deadline *d)
 {
     struct node *n = list_entry(d, struct node, thaw);
+    repl_sleep(n, false);
     list_each_safe(at, &n->clients) client_process_soon(list_entry(at, struct client, link));
     if (n->primary_link != NULL) client_process_soon(n->primary_link);
 }
@@ -226,6 +227,7 @@ static void on_thaw(struct deadline *d)
 void node_freeze(struct node *n, uint64_t us)
 {
     n->thaw.fire = on_thaw;
+    repl_sleep(n, true);
     deadline_arm(n->loop, &n->thaw, loop_now_us(n->loop) + us);
 }
 

@@ -1,6 +1,7 @@
 // Clients that are replicas: what they say before and after PSYNC, and what client.c passes on.
 #include "node/repl_client.h"
 
+#include "base/mem.h"
 #include "base/text.h"
 #include "node/repl_impl.h"
 
@@ -59,6 +60,29 @@ void repl_client_ran(struct client *c, const char *command_name)
 
 // ---- REPLCONF ---------------------------------------------------------------------------------
 
+// What of the RDB it wants, by name, and nothing else. Functions are all that can be named, so the
+// data is left out either way.
+static bool filter_only(struct ctx *c, struct bytes wanted)
+{
+    int count;
+    struct str **names = text_split_quoted(wanted, &count);
+    if (names == NULL) {
+        reply_error(c->reply, "Missing rdb-filter-only values");
+        return false;
+    }
+    bool known = true;
+    for (int i = 0; i < count; i++) {
+        bool functions = bytes_equal_nocase(str_view(names[i]), "functions");
+        if (!functions && known)
+            reply_errorf(c->reply, "Unsupported rdb-filter-only option: %s", names[i]->data);
+        known &= functions;
+        str_free(names[i]);
+    }
+    mem_free(names);
+    link_of(c->client)->no_data = true;
+    return known;
+}
+
 // One name and value. False: it was answered with an error.
 static bool replconf_option(struct ctx *c, int index)
 {
@@ -86,6 +110,8 @@ static bool replconf_option(struct ctx *c, int index)
     } else if (ctx_is(c, index, "rdb-only")) {
         if (!ctx_int_range(c, index + 1, 0, 1, &number)) return false;
         link_of(client)->rdb_only = number == 1;
+    } else if (ctx_is(c, index, "rdb-filter-only")) {
+        return filter_only(c, ctx_arg(c, index + 1));
     } else {
         struct bytes name = ctx_arg(c, index);
         reply_errorf(c->reply, "Unrecognized REPLCONF option: %.*s",
@@ -158,6 +184,14 @@ static bool may_sync(struct ctx *c)
     return true;
 }
 
+// A filtered RDB is never a file with a length.
+static bool may_filter(struct ctx *c, const struct replica_link *l)
+{
+    if (!l->no_data || l->capa_eof) return true;
+    reply_error(c->reply, "Filtered replica requires EOF capability");
+    return false;
+}
+
 void repl_psync(struct ctx *c)
 {
     int64_t next;
@@ -166,6 +200,7 @@ void repl_psync(struct ctx *c)
     if (c->argc > 3 && ctx_is(c, 3, "failover") && !take_over(c)) return;
     if (!may_sync(c)) return;
     struct replica_link *l = link_of(c->client);
+    if (!may_filter(c, l)) return;
     c->client->flags |= CLIENT_REPLICA;
     l->lines_seen = c->client->parser.empty_lines;
     primary_link_psync(l, ctx_arg(c, 1), next);
@@ -175,6 +210,7 @@ void repl_sync(struct ctx *c)
 {
     if (!may_sync(c)) return;
     struct replica_link *l = link_of(c->client);
+    if (!may_filter(c, l)) return;
     c->client->flags |= CLIENT_REPLICA;
     l->lines_seen = c->client->parser.empty_lines;
     primary_link_sync(l);

@@ -6,15 +6,18 @@
 
 #include <stdio.h>
 
-// Ours: where a link stands, what bounds its wait and how much of that is left, and what has passed
-// since it was made.
-static void info_link(struct buf *out, const char *name, const struct machine *m, uint64_t bytes)
+// Ours: where a link stands, what bounds its wait and how much of that is left, and of its full
+// sync, running or last, how many bytes and how many of them a second.
+static void info_link(struct buf *out, const char *name, const struct machine *m, uint64_t bytes,
+                      uint64_t us)
 {
     const struct machine_state *row = &m->type->states[m->state];
     uint64_t left_us = machine_left_us(m);
-    buf_printf(out, "%s:state=%s,deadline=%s,left_ms=%lld,bytes=%llu,age_ms=%llu\r\n", name,
-               row->name, deadline_kind_name(row->deadline),
+    buf_printf(out,
+               "%s:state=%s,deadline=%s,left_ms=%lld,bytes=%llu,bytes_per_s=%llu,age_ms=%llu\r\n",
+               name, row->name, deadline_kind_name(row->deadline),
                left_us == UINT64_MAX ? -1 : (long long)(left_us / 1000), (unsigned long long)bytes,
+               (unsigned long long)(us > 0 ? (double)bytes * 1e6 / (double)us : 0),
                (unsigned long long)((loop_now_us(m->loop) - m->entered_us) / 1000));
 }
 
@@ -48,7 +51,11 @@ static void info_replica(struct replication *r, struct buf *out)
         buf_printf(out, "master_link_down_since_seconds:%lld\r\n",
                    (long long)(down_ms < 0 ? -1 : down_ms / 1000));
     }
-    if (m->following) info_link(out, "master_link", &m->machine, m->payload_bytes);
+    if (m->following) {
+        uint64_t ended_us = m->sync_ended_us != 0 ? m->sync_ended_us : now_us;
+        info_link(out, "master_link", &m->machine, m->payload_bytes,
+                  m->sync_began_us != 0 ? ended_us - m->sync_began_us : 0);
+    }
     buf_printf(out, "slave_priority:%d\r\nslave_read_only:%d\r\nreplica_announced:%d\r\n",
                n->config.replica_priority, n->config.replica_read_only,
                n->config.replica_announced);
@@ -71,7 +78,8 @@ static void info_links(struct replication *r, struct buf *out)
                    (long long)l->ack_offset, (long long)primary_link_lag_s(l));
         char name[32];
         snprintf(name, sizeof(name), "replica%d_link", index++);
-        info_link(out, name, &l->machine, l->sent_bytes);
+        uint64_t us, bytes = primary_link_transfer(l, &us);
+        info_link(out, name, &l->machine, bytes, us);
     }
 }
 

@@ -43,6 +43,8 @@ bool repl_is_replica(const struct node *n);
 // Follows a primary; config.replicaof_* are set. Data and history stay until a sync says otherwise.
 void repl_follow(struct node *n, const char *host, int port);
 void repl_promote(struct node *n); // REPLICAOF NO ONE; fine on a primary
+// DEBUG SLEEP begins or ends: neither our primary nor our replicas are listened to.
+void repl_sleep(struct node *n, bool asleep);
 // A client, not the primary, has changed a key of this replica (replica-read-only no).
 void repl_own_changed(struct node *n, int db, struct bytes key);
 bool repl_link_up(const struct node *n); // on a replica: the stream flows. A primary: false

@@ -16,6 +16,7 @@
 static void begin_loading(struct node *n, bool async)
 {
     if (n->loading || n->async_loading) return;
+    log_notice(&n->log, "MASTER <-> REPLICA sync: Loading DB in memory");
     n->loading = !async;
     n->async_loading = async;
 }

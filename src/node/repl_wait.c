@@ -111,8 +111,11 @@ void repl_wait(struct ctx *c)
         reply_error(c->reply, "timeout is negative");
         return;
     }
-    // All of the stream so far, this client's writes among it.
-    int acked = primary_acked(&r->primary, r->stream.offset);
+    // Up to where the stream was after this client's last command: what others have written since
+    // is not waited for.
+    int64_t offset = c->client->written_offset;
+    if (offset > r->stream.offset) offset = r->stream.offset; // of a history that is over
+    int acked = primary_acked(&r->primary, offset);
     struct repl_wait *w = acked < needed ? mem_new(struct repl_wait) : NULL;
     if (w == NULL || !ctx_suspend(c, &w->suspension)) {
         mem_free(w);
@@ -120,7 +123,7 @@ void repl_wait(struct ctx *c)
         return;
     }
     w->replication = r;
-    w->offset = r->stream.offset;
+    w->offset = offset;
     w->needed = needed;
     w->suspension.gone = on_gone;
     w->suspension.abort = on_abort;

@@ -2,9 +2,10 @@
 //
 //   state      deadline  what it is, and what a failure in it leaves behind
 //   handshake  none      an ordinary client that has said REPLCONF; the client's own limits hold
-//   wait       none      wants a full sync, which has not begun: we are the ones who keep it
-//                        waiting, and tell it so with a newline every second
-//   prepare    none      its snapshot is being written to a file; newlines as before
+//   wait       progress  wants a full sync, which has not begun: we are the ones who keep it
+//                        waiting, and tell it so with a newline every second. It has repl-timeout
+//                        to take the next of them
+//   prepare    progress  its snapshot is being written to a file; newlines as before
 //   starved    none      a snapshot or file goes out to it, and everything so far was taken: what
 //                        comes next is ours to make
 //   send       progress  the same, with bytes that it has to take: it must take some within
@@ -95,11 +96,29 @@ static int on_handshake(struct machine *m, const struct machine_event *event)
     return m->state;
 }
 
+static int takes_nothing(struct replica_link *l)
+{
+    // Asleep we gave it nothing to take; the first newline afterwards begins anew.
+    bool waits = l->machine.state == LINK_WAIT || l->machine.state == LINK_PREPARE;
+    if (waits && l->primary->asleep) return l->machine.state;
+    log_warning(l->primary->log, "Disconnecting timedout replica (full sync): %s", l->name);
+    return LINK_GONE;
+}
+
+// The snapshot begins to go out.
+static int begun(struct replica_link *l, int next)
+{
+    l->transfer_began_us = loop_now_us(l->primary->loop);
+    l->transfer_from_bytes = l->sent_bytes;
+    return next;
+}
+
 static int on_wait(struct machine *m, const struct machine_event *event)
 {
     struct replica_link *l = link_of(m);
+    if (event->type == EVENT_TIMEOUT) return takes_nothing(l);
     if (is_end(event)) return fail(l, event);
-    if (event->type == EVENT_HOST && event->code == LINK_BEGUN) return LINK_STARVED;
+    if (event->type == EVENT_HOST && event->code == LINK_BEGUN) return begun(l, LINK_STARVED);
     if (event->type == EVENT_HOST && event->code == LINK_BEGUN_FILE) return LINK_PREPARE;
     return m->state;
 }
@@ -107,14 +126,17 @@ static int on_wait(struct machine *m, const struct machine_event *event)
 static int on_prepare(struct machine *m, const struct machine_event *event)
 {
     struct replica_link *l = link_of(m);
+    if (event->type == EVENT_TIMEOUT) return takes_nothing(l);
     if (is_end(event)) return fail(l, event);
-    if (event->type == EVENT_HOST && event->code == LINK_FILE_READY) return LINK_SEND;
+    if (event->type == EVENT_HOST && event->code == LINK_FILE_READY) return begun(l, LINK_SEND);
     return m->state;
 }
 
 // Where a link stands whose snapshot was taken in whole.
 static int sent(struct replica_link *l)
 {
+    l->transfer_bytes = primary_link_transfer(l, &(uint64_t){0});
+    l->transfer_ended_us = loop_now_us(l->primary->loop);
     if (l->rdb_only) {
         log_notice(l->primary->log,
                    "RDB transfer completed, rdb only replica (%s) should be disconnected asap",
@@ -138,10 +160,7 @@ static int on_starved(struct machine *m, const struct machine_event *event)
 static int on_send(struct machine *m, const struct machine_event *event)
 {
     struct replica_link *l = link_of(m);
-    if (event->type == EVENT_TIMEOUT) {
-        log_warning(l->primary->log, "Disconnecting timedout replica (full sync): %s", l->name);
-        return LINK_GONE;
-    }
+    if (event->type == EVENT_TIMEOUT) return takes_nothing(l);
     if (is_end(event)) return fail(l, event);
     link_pump(l);
     if (event->type != EVENT_DRAINED || conn_queued(l->conn) > 0) return m->state;
@@ -191,7 +210,9 @@ static uint64_t duration_us(const struct machine *m, enum deadline_kind kind)
     const struct replica_link *l = list_entry(m, const struct replica_link, machine);
     struct primary_settings s;
     primary_settings_get(l->primary, &s);
-    return kind == DEADLINE_SILENCE && l->old_sync ? 0 : s.timeout_us;
+    if (kind == DEADLINE_SILENCE && l->old_sync) return 0;
+    bool waits = m->state == LINK_WAIT || m->state == LINK_PREPARE;
+    return s.timeout_us + (waits ? PRIMARY_BEAT_US : 0); // until then there is nothing to take
 }
 
 static void ended(struct machine *m)
@@ -214,9 +235,10 @@ static void ended(struct machine *m)
 static const struct machine_state states[LINK_STATES] = {
     [LINK_HANDSHAKE] = {"handshake", DEADLINE_NONE, on_handshake,
                         TO(LINK_WAIT) | TO(LINK_ONLINE) | TO(LINK_GONE), NULL, 0},
-    [LINK_WAIT] = {"wait", DEADLINE_NONE, on_wait,
+    [LINK_WAIT] = {"wait", DEADLINE_PROGRESS, on_wait,
                    TO(LINK_STARVED) | TO(LINK_PREPARE) | TO(LINK_GONE), NULL, 0},
-    [LINK_PREPARE] = {"prepare", DEADLINE_NONE, on_prepare, TO(LINK_SEND) | TO(LINK_GONE), NULL, 0},
+    [LINK_PREPARE] = {"prepare", DEADLINE_PROGRESS, on_prepare, TO(LINK_SEND) | TO(LINK_GONE), NULL,
+                      0},
     [LINK_STARVED] = {"starved", DEADLINE_NONE, on_starved,
                       TO(LINK_SEND) | TO(LINK_ARMED) | TO(LINK_ONLINE) | TO(LINK_GONE), NULL, 0},
     [LINK_SEND] = {"send", DEADLINE_PROGRESS, on_send,
@@ -352,6 +374,7 @@ static void age_backlog(struct primary *p, const struct primary_settings *s)
 void primary_beat_now(struct primary *p)
 {
     struct primary_settings s;
+    if (p->asleep) return;
     primary_settings_get(p, &s);
     send_pings(p, &s);
     list_each_safe(at, &p->links)
@@ -368,7 +391,7 @@ void primary_beat_now(struct primary *p)
 static void on_beat(struct deadline *d)
 {
     struct primary *p = list_entry(d, struct primary, beat);
-    deadline_arm(p->loop, d, loop_now_us(p->loop) + 1000000);
+    deadline_arm(p->loop, d, loop_now_us(p->loop) + PRIMARY_BEAT_US);
     primary_beat_now(p);
 }
 
@@ -400,7 +423,7 @@ void primary_init(struct primary *p, struct loop *loop, struct log *log, struct 
     job_init(&p->trim, "backlog", trim_step);
     p->alone_since_us = p->pinged_us = loop_now_us(loop);
     loop_before_wait(loop, &p->push);
-    deadline_arm(loop, &p->beat, loop_now_us(loop) + 1000000);
+    deadline_arm(loop, &p->beat, loop_now_us(loop) + PRIMARY_BEAT_US);
 }
 
 void primary_free(struct primary *p)
@@ -452,6 +475,20 @@ void primary_disconnect_all(struct primary *p)
         machine_dispatch(&l->machine, &(struct machine_event){.type = EVENT_CANCELLED});
     }
     primary_sync_free(p);
+}
+
+void primary_sleep(struct primary *p, bool asleep)
+{
+    p->asleep = asleep;
+    list_each(at, &p->links)
+    {
+        struct replica_link *l = list_entry(at, struct replica_link, link);
+        if (asleep)
+            machine_pause(&l->machine);
+        else
+            machine_resume(&l->machine);
+    }
+    if (!asleep) primary_try_sync(p);
 }
 
 // ---- requests ---------------------------------------------------------------------------------

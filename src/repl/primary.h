@@ -13,12 +13,17 @@
 #include "repl/sync_file.h"
 #include "store/snapshot.h"
 
-enum { LINK_WINDOW_BYTES = CONN_HIGH_WATER_BYTES, LINK_NAME_BYTES = 300 };
+enum {
+    LINK_WINDOW_BYTES = CONN_HIGH_WATER_BYTES,
+    LINK_NAME_BYTES = 300,
+    PRIMARY_BEAT_US = 1000000, // newlines to those who wait, pings that are due
+};
 
 // What the directives say now; asked for whenever it matters.
 struct primary_settings {
     uint64_t timeout_us;     // repl-timeout
     bool diskless;           // repl-diskless-sync
+    bool nodelay;            // not repl-disable-tcp-nodelay
     uint64_t delay_us;       // repl-diskless-sync-delay
     int max_replicas;        // repl-diskless-sync-max-replicas; 0: no number starts it early
     uint64_t ping_period_us; // repl-ping-replica-period
@@ -36,6 +41,8 @@ struct primary_host {
     // Starts a snapshot for these sinks. False: not now (one is under way); it is tried again.
     bool (*snapshot_busy)(void *owner);
     bool (*snapshot)(void *owner, struct snapshot_sink **sinks, int count, struct error *error);
+    // Writes an RDB without any data: what remains of ours by "rdb-filter-only".
+    void (*write_empty)(void *owner, struct buf *out);
     void (*drop_sink)(void *owner, struct snapshot_sink *sink);
     void (*kick)(void *owner);       // a sink has room again
     bool (*is_replica)(void *owner); // the stream is our own primary's: nothing of ours goes in
@@ -56,6 +63,7 @@ struct primary {
     struct list files;       // of struct file_sync (primary_sync.c)
     struct deadline gather;  // when the waiting ones have waited long enough
     struct deadline beat;    // once a second: keepalives, pings, the backlog's time to live
+    bool asleep;             // no replica is listened to, none hears of us
     struct job trim;         // gives back what a slow reader had pinned
     struct before_wait push; // sends what the stream has gained
     uint64_t pinged_us;
@@ -76,6 +84,7 @@ struct replica_link {
     int listening_port;
     char announced_ip[128];
     bool capa_eof, capa_psync2, rdb_only;
+    bool no_data; // rdb-filter-only: everything but the data, at once and without a snapshot
 
     char peer[128];             // "10.0.0.1:4711", where it really comes from
     char name[LINK_NAME_BYTES]; // "10.0.0.1:6380", as logs and INFO call it
@@ -101,7 +110,9 @@ struct replica_link {
     int64_t ack_offset;
     uint64_t ack_us;
     uint64_t sent_bytes; // taken by the peer's system, snapshot and stream
-    bool client_gone;    // the client is going away by itself: don't close it
+    // of the full sync: when the snapshot began to go out, and was taken in whole (0: not yet)
+    uint64_t transfer_began_us, transfer_ended_us, transfer_from_bytes, transfer_bytes;
+    bool client_gone; // the client is going away by itself: don't close it
 };
 
 void primary_init(struct primary *p, struct loop *loop, struct log *log, struct repl_stream *stream,
@@ -124,6 +135,9 @@ void primary_link_alive(struct replica_link *l);               // a bare newline
 void primary_link_drained(struct replica_link *l, size_t taken, size_t left);
 // Ends all links: their history is no longer ours. They may come back and ask.
 void primary_disconnect_all(struct primary *p);
+// Asleep: what replicas send is not read (by the host), so their silence is not their own; no
+// newlines, no pings, no snapshot begins.
+void primary_sleep(struct primary *p, bool asleep);
 
 // ---- the host's side --------------------------------------------------------------------------
 
@@ -139,6 +153,8 @@ primary_link_state(const struct replica_link *l); // "wait_bgsave", "send_bulk",
 bool primary_link_online(const struct replica_link *l);
 uint64_t primary_link_lag_s(const struct replica_link *l);
 const char *primary_link_ip(const struct replica_link *l, char out[128]);
+// Bytes of its full sync that were taken so far, or in all, and how long that has lasted.
+uint64_t primary_link_transfer(const struct replica_link *l, uint64_t *us);
 int primary_acked(const struct primary *p, int64_t offset);        // replicas at or past it
 int primary_good_replicas(const struct primary *p, int max_lag_s); // online and not lagging
 int primary_waiting(const struct primary *p);             // replicas whose full sync has not begun

@@ -74,6 +74,20 @@ uint64_t primary_behind(struct primary *p, uint64_t lead_bytes, uint64_t patienc
     return until_us;
 }
 
+static bool transferring(const struct replica_link *l)
+{
+    return l->transfer_began_us != 0 && l->transfer_ended_us == 0;
+}
+
+uint64_t primary_link_transfer(const struct replica_link *l, uint64_t *us)
+{
+    uint64_t now_us = loop_now_us(l->primary->loop);
+    *us = l->transfer_began_us == 0
+              ? 0
+              : (transferring(l) ? now_us : l->transfer_ended_us) - l->transfer_began_us;
+    return transferring(l) ? l->sent_bytes - l->transfer_from_bytes : l->transfer_bytes;
+}
+
 int primary_acked(const struct primary *p, int64_t offset)
 {
     int count = 0;

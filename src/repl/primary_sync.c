@@ -52,16 +52,24 @@ static int sinking(const struct primary *p)
     return count;
 }
 
+// The snapshot is free, but this may be the middle of a link's event.
+static void try_sync_soon(struct primary *p)
+{
+    deadline_arm(p->loop, &p->gather, loop_now_us(p->loop));
+}
+
 static void sink_end(struct snapshot_sink *sink, const struct error *error)
 {
     struct replica_link *l = list_entry(sink, struct replica_link, sink);
     l->sinking = false;
     if (error_is(error)) {
+        try_sync_soon(l->primary);
         link_tell(l, LINK_FAILED, error);
         return;
     }
     // The words are those of Redis 7.0, which tools look for; there is no pipe here.
     if (sinking(l->primary) == 0) {
+        try_sync_soon(l->primary);
         int up = 0;
         list_each(at, &l->primary->links)
         {
@@ -201,14 +209,13 @@ static void gather_group(struct primary *p, const struct primary_settings *s, st
     }
 }
 
-static void begin_direct(struct replica_link *l)
+static void begin_header(struct replica_link *l)
 {
     struct primary *p = l->primary;
     char line[160];
     int len = 0;
     repl_reader_open(p->stream, &l->reader, p->stream->offset + 1);
     l->ack_offset = 0;
-    l->sinking = true;
     rng_hex(p->stream->rng, l->mark, sizeof(l->mark));
     if (!l->old_sync)
         len = snprintf(line, sizeof(line), "+FULLRESYNC %s %lld\r\n", p->stream->id,
@@ -216,7 +223,30 @@ static void begin_direct(struct replica_link *l)
     len += snprintf(line + len, sizeof(line) - (size_t)len, "$EOF:%.*s\r\n", (int)sizeof(l->mark),
                     l->mark);
     link_write(l, bytes_of(line, (size_t)len));
+}
+
+static void begin_direct(struct replica_link *l)
+{
+    begin_header(l);
+    l->sinking = true;
     link_tell(l, LINK_BEGUN, NULL);
+}
+
+// A replica that wants no data waits for nobody. What follows must not lean on a SELECT from
+// before.
+static void send_empty(struct replica_link *l)
+{
+    struct primary *p = l->primary;
+    struct buf rdb = BUF_EMPTY;
+    if (!p->host->is_replica(p->owner)) p->stream->selected_db = -1;
+    begin_header(l);
+    p->host->write_empty(p->owner, &rdb);
+    chain_append(&l->pending, buf_view(&rdb).data, buf_len(&rdb));
+    chain_append(&l->pending, l->mark, sizeof(l->mark));
+    buf_free(&rdb);
+    l->snapshot_whole = true;
+    link_tell(l, LINK_BEGUN, NULL);
+    loop_defer(p->loop, &l->wake);
 }
 
 static void begin(struct primary *p, const struct primary_settings *s, struct sync_group *g)
@@ -264,6 +294,7 @@ void primary_try_sync(struct primary *p)
     struct sync_group g;
     gather_group(p, &s, &g);
     deadline_cancel(p->loop, &p->gather);
+    if (p->asleep) return; // tried again on waking
     if (g.count == 0 || p->host->snapshot_busy(p->owner)) return;
     bool enough = s.max_replicas > 0 && g.count >= s.max_replicas;
     // Waiting for others is for those that must all be there when the snapshot begins; a file can
@@ -281,6 +312,11 @@ void primary_sync_wait(struct replica_link *l)
     struct primary *p = l->primary;
     struct primary_settings s;
     primary_settings_get(p, &s);
+    if (!s.nodelay) conn_nodelay(l->conn, false);
+    if (l->no_data) {
+        send_empty(l);
+        return;
+    }
     list_each(at, &p->files)
     {
         struct file_sync *g = list_entry(at, struct file_sync, link);
@@ -304,6 +340,7 @@ void link_leave_sync(struct replica_link *l)
         if (sinking(p) == 0) // Redis 7.0's words, as above: it is the snapshot that ends
             log_notice(p->log, "Diskless rdb transfer, last replica dropped, killing fork child.");
         p->host->drop_sink(p->owner, &l->sink);
+        try_sync_soon(p);
     }
     sync_read_free(l->read);
     l->read = NULL;

@@ -88,6 +88,7 @@ static int sync_failed(struct replica *r, const char *why)
 static int payload_complete(struct replica *r)
 {
     r->received = true;
+    r->sync_ended_us = loop_now_us(r->loop);
     if (!r->loaded) loader_end(r->loader);
     r->host->load_received(r->owner);
     return REPLICA_FINISH;
@@ -131,6 +132,7 @@ static void begin_transfer(struct replica *r)
     r->tail_len = 0;
     r->loaded = r->received = false;
     r->sync_began_us = loop_now_us(r->loop);
+    r->sync_ended_us = 0;
     buf_clear(&r->after);
     r->loader = r->host->load_begin(r->owner, r->sync_id, &loader_events, r);
     if (!r->payload.until_mark && r->payload.len == 0) loader_end(r->loader);
@@ -190,6 +192,7 @@ static int adopted(struct replica *r)
     r->loader = NULL;
     repl_stream_reset(r->stream, r->sync_id, r->sync_offset);
     r->cached = true;
+    if (r->old_primary && r->conn == NULL) r->cached = false; // its stream can't be gone on with
     log_notice(r->log, "MASTER <-> REPLICA sync: Finished with success");
     if (r->conn == NULL) return REPLICA_CONNECT; // lost meanwhile: go on from this offset
     return REPLICA_STREAM;
@@ -216,7 +219,6 @@ int replica_on_finish(struct machine *m, const struct machine_event *event)
     struct replica *r = replica_of(m);
     switch (event->type) {
     case EVENT_ENTER:
-        log_notice(r->log, "MASTER <-> REPLICA sync: Loading DB in memory");
         replica_let_go_on(r);
         return try_adopt(r);
     case EVENT_BYTES: // stream that comes before we can apply it
@@ -251,4 +253,5 @@ void replica_drop_sync(struct replica *r)
     }
     buf_free(&r->after);
     r->loaded = r->received = false;
+    if (r->sync_ended_us == 0) r->sync_ended_us = loop_now_us(r->loop);
 }

@@ -231,3 +231,66 @@ Test(replica_handshake, stopping_in_any_state_leaves_nothing)
         begin_again();
     }
 }
+
+// ---- a primary that does not know PSYNC ---------------------------------------------------------
+
+#define OLD_RDB "REDIS0006\xfe\x00\x00\x03new\x05value\xff\0\0\0\0\0\0\0\0"
+
+Test(replica_handshake, a_primary_without_psync_is_asked_by_sync)
+{
+    static const struct peer_step old[3] = {DO_SEND("-ERR unknown command 'PSYNC'\r\n"),
+                                            DO_EXPECT("*1\r\n$4\r\nSYNC\r\n"), DO_END};
+    follow_to(5, old);
+    cr_assert(peer_run(rig.peer, 1000000), "%s", rig.peer->why);
+    rig_run_to(REPLICA_HEADER, 1000000);
+    cr_assert(trace_has(&rig.trace, "Retrying with SYNC..."));
+    char head[16];
+    int len = snprintf(head, sizeof(head), "$%zu\r\n", sizeof(OLD_RDB) - 1);
+    peer_send(rig.peer, bytes_of(head, (size_t)len));
+    peer_send(rig.peer, bytes_of(OLD_RDB, sizeof(OLD_RDB) - 1));
+    rig_run_to(REPLICA_STREAM, 1000000);
+    cr_assert(rig_has_key("new"));
+    cr_assert(!rig_has_key("old"));
+    // It understands no acknowledgement, and has no history that could be asked for.
+    size_t before = buf_len(&rig.peer->input);
+    for (int i = 0; i < 5; i++) {
+        peer_send_text(rig.peer, "*1\r\n$4\r\nPING\r\n");
+        sim_run_for(rig.sim, 1000000);
+    }
+    cr_assert_eq(buf_len(&rig.peer->input), before);
+    cr_assert_eq(rig.stream.offset, 70);
+    sim_cut(rig.replica.conn);
+    rig_run_to(REPLICA_PSYNC, 2000000);
+    cr_assert(!rig.replica.cached);
+}
+
+Test(replica_handshake, the_answer_to_sync_has_a_deadline_too)
+{
+    static const struct peer_step old[3] = {DO_SEND("-ERR unknown command\r\n"),
+                                            DO_EXPECT("*1\r\n$4\r\nSYNC\r\n"), DO_END};
+    follow_to(5, old);
+    rig_run_to(REPLICA_HEADER, 1000000);
+    rig_gives_up_at(REPLICA_HEADER, rig.replica.machine.entered_us + RIG_TIMEOUT);
+    rig_old_state_stands();
+}
+
+Test(replica_handshake, a_failover_never_falls_back_to_sync)
+{
+    rig.settings.failover = true;
+    static const struct peer_step steps[] = {
+        DO_EXPECT_PAST("PING\r\n"),
+        DO_SEND("+PONG\r\n"),
+        DO_EXPECT_PAST("7000\r\n"),
+        DO_SEND("+OK\r\n"),
+        DO_EXPECT_PAST("psync2\r\n"),
+        DO_SEND("+OK\r\n"),
+        DO_EXPECT_PAST("FAILOVER\r\n"),
+        DO_SEND("-ERR no\r\n"),
+        DO_END,
+    };
+    rig_follow(steps);
+    rig_run_to(REPLICA_BACKOFF, 1000000);
+    cr_assert_eq(rig.answers, 1);
+    cr_assert(!rig.accepted);
+    rig_old_state_stands();
+}

@@ -82,7 +82,7 @@ static void end_address(const struct conn *c, bool peer, char *out, size_t size)
 }
 
 static const struct conn_ops end_ops = {"wire",     end_write,   end_pause, end_pause, end_close,
-                                        end_queued, end_address, NULL,      NULL};
+                                        end_queued, end_address, NULL,      NULL,      NULL};
 
 static struct world *world_new(size_t fragment)
 {

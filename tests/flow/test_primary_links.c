@@ -1,0 +1,222 @@
+// What a primary does for its replicas beyond a plain full sync: who begins when, filters, a node
+// that sleeps, and what WAIT counts.
+#include "primary_rig.h"
+
+TestSuite(primary_links, .init = rig_begin, .fini = rig_end);
+
+static struct peer *replica_with(const char *words)
+{
+    static struct peer_step steps[5];
+    steps[0] = (struct peer_step)DO_SEND(words);
+    steps[1] = (struct peer_step)DO_EXPECT("+OK\r\n");
+    steps[2] = (struct peer_step)DO_SEND("PSYNC ? -1\r\n");
+    steps[3] = (struct peer_step)DO_END;
+    return peer_connect(rig.them, "primary", 6379, steps);
+}
+
+static void online(void)
+{
+    char id[41];
+    rig.a = rig_replica();
+    rig_take_snapshot(rig.a, id);
+    peer_send_text(rig.a, "REPLCONF ACK 0\r\n");
+    rig_run_to(LINK_ONLINE);
+}
+
+static void acknowledge(struct peer *p, int64_t offset)
+{
+    char line[64];
+    snprintf(line, sizeof(line), "REPLCONF ACK %lld\r\n", (long long)offset);
+    peer_send_text(p, line);
+}
+
+Test(primary_links, who_waits_begins_as_soon_as_the_last_replica_of_the_snapshot_drops)
+{
+    rig_fill(4);
+    struct sim_wire slow = {.bytes_per_s = 20000};
+    sim_set_link(rig.sim, "primary", "outside", 0, &slow);
+    rig.a = rig_replica();
+    rig_run_to(LINK_SEND);
+    struct sim_wire fast = {0};
+    sim_set_link(rig.sim, "primary", "outside", 0, &fast);
+    rig.b = rig_replica();
+    sim_run_for(rig.sim, 1100);
+    cr_assert_eq(rig_link(1)->machine.state, LINK_WAIT, "%s", trace_text(&rig.trace));
+    cr_assert_not_null(rig.node->store.snapshot);
+    peer_free(rig.a);
+    rig.a = NULL;
+    sim_run_for(rig.sim, 1000);
+    cr_assert_eq(rig_links(), 1);
+    cr_assert_neq(rig_link(0)->machine.state, LINK_WAIT, "%s", trace_text(&rig.trace));
+    rig_run_to(LINK_ARMED);
+}
+
+Test(primary_links, who_waits_begins_as_soon_as_the_running_snapshot_is_complete)
+{
+    rig_fill(2);
+    struct sim_wire slow = {.bytes_per_s = 1000000, .window_bytes = 4096};
+    sim_set_link(rig.sim, "primary", "outside", 0, &slow);
+    rig.a = rig_replica();
+    rig_run_to(LINK_SEND);
+    rig.b = rig_replica();
+    while (rig_links() < 2 || !rig_link(0)->snapshot_whole)
+        cr_assert(sim_step(rig.sim));
+    uint64_t whole_us = sim_now_us(rig.sim);
+    while (rig_link(1)->machine.state == LINK_WAIT)
+        cr_assert(sim_step(rig.sim));
+    cr_assert_leq(sim_now_us(rig.sim) - whole_us, 1000u);
+}
+
+Test(primary_links, a_replica_that_wants_no_data_gets_none_and_waits_for_nobody)
+{
+    rig_fill(2);
+    struct sim_wire slow = {.bytes_per_s = 20000};
+    sim_set_link(rig.sim, "primary", "outside", 0, &slow);
+    rig.a = rig_replica();
+    rig_run_to(LINK_SEND); // a snapshot that takes its time
+    struct sim_wire fast = {0};
+    sim_set_link(rig.sim, "primary", "outside", 0, &fast);
+    rig.b = replica_with("REPLCONF capa eof rdb-filter-only functions\r\n");
+    char id[41];
+    size_t len = rig_take_snapshot(rig.b, id);
+    cr_assert_leq(len, (size_t)400);
+    rig_do("SET after 1", "+OK\r\n");
+    acknowledge(rig.b, 0);
+    cr_assert(peer_expect(rig.b,
+                          "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
+                          "*3\r\n$3\r\nSET\r\n$5\r\nafter\r\n$1\r\n1\r\n",
+                          1000000),
+              "%s", rig.b->why);
+}
+
+Test(primary_links, what_a_filter_does_not_know_is_an_error)
+{
+    rig_do("REPLCONF rdb-filter-only \"functions keys\"",
+           "-ERR Unsupported rdb-filter-only option: keys\r\n");
+    rig_do("REPLCONF rdb-filter-only functions", "+OK\r\n");
+    rig_do("PSYNC ? -1", "-ERR Filtered replica requires EOF capability\r\n");
+    cr_assert_eq(rig_links(), 0);
+}
+
+Test(primary_links, an_rdb_only_replica_is_let_go_after_the_rdb)
+{
+    rig.a = replica_with("REPLCONF capa eof rdb-only 1 rdb-filter-only \"\"\r\n");
+    char id[41];
+    rig_take_snapshot(rig.a, id);
+    sim_run_for(rig.sim, 1000);
+    cr_assert_eq(rig.a->closes, 1);
+    cr_assert_eq(rig_links(), 0);
+    cr_assert(trace_has(&rig.trace, "rdb only replica"));
+}
+
+// Its wire takes nothing any more, not even newlines.
+static void deaf(struct replica_link *l)
+{
+    struct sim_wire wire = *sim_wire_out(l->conn);
+    wire.stall_at_us = sim_now_us(rig.sim);
+    wire.window_bytes = 1;
+    sim_set_wire_out(l->conn, &wire);
+}
+
+Test(primary_links, who_waits_and_takes_no_newline_is_dropped_at_the_deadline)
+{
+    rig.node->config.repl_diskless_sync_delay_s = 3600;
+    rig.a = rig_replica();
+    rig_run_to(LINK_WAIT);
+    sim_run_for(rig.sim, 3 * RIG_TIMEOUT);
+    cr_assert_eq(rig_links(), 1, "it takes its newlines");
+    deaf(rig_link(0));
+    sim_run_for(rig.sim, 2500000); // one newline is in the wire, the next ones wait
+    uint64_t at_us = sim_now_us(rig.sim) + machine_left_us(&rig_link(0)->machine);
+    cr_assert_leq(at_us, sim_now_us(rig.sim) + RIG_TIMEOUT + PRIMARY_BEAT_US);
+    rig_dropped_at(at_us, "Disconnecting timedout replica (full sync)");
+}
+
+Test(primary_links, a_node_that_sleeps_hears_and_tells_nothing)
+{
+    rig.node->config.repl_diskless_sync_delay_s = 3600;
+    rig.node->config.enable_debug_command = PERMIT_YES;
+    rig.a = rig_replica();
+    rig_run_to(LINK_WAIT);
+    static const struct peer_step none[] = {DO_END};
+    struct peer *other = peer_connect(rig.them, "primary", 6379, none);
+    peer_send_text(other, "DEBUG SLEEP 35\r\n");
+    sim_run_for(rig.sim, 1000000);
+    uint64_t heard = rig.a->received;
+    rig.b = rig_replica();
+    peer_send_text(rig.client, "PING\r\n");
+    sim_run_for(rig.sim, 30000000); // three times repl-timeout
+    cr_assert_eq(rig.a->received, heard, "no newline");
+    cr_assert_eq(rig.b->received, 0u, "no handshake");
+    cr_assert_eq(peer_input(rig.client).len, 0u);
+    cr_assert_eq(rig_links(), 1, "its silence was not its own");
+    cr_assert(peer_expect(other, "+OK\r\n", 10000000));
+    cr_assert(peer_expect(rig.client, "+PONG\r\n", 1000));
+    sim_run_for(rig.sim, 1000000);
+    cr_assert_eq(rig_links(), 2);
+    cr_assert_gt(rig.a->received, heard);
+    peer_free(other);
+}
+
+Test(primary_links, an_online_replica_is_not_dropped_because_we_slept)
+{
+    online();
+    rig.node->config.enable_debug_command = PERMIT_YES;
+    peer_send_text(rig.client, "DEBUG SLEEP 25\r\n");
+    sim_run_for(rig.sim, 20000000);
+    cr_assert_eq(rig_links(), 1);
+    cr_assert(peer_expect(rig.client, "+OK\r\n", 10000000));
+    sim_run_for(rig.sim, RIG_TIMEOUT + 1000000);
+    cr_assert_eq(rig_links(), 0, "awake again, its silence counts");
+}
+
+Test(primary_links, wait_is_about_the_clients_own_writes)
+{
+    online();
+    rig_do("SET mine 1", "+OK\r\n");
+    int64_t mine = repl_offset(rig.node);
+    static const struct peer_step none[] = {DO_END};
+    struct peer *other = peer_connect(rig.them, "primary", 6379, none);
+    peer_send_text(other, "SET others 1\r\n");
+    cr_assert(peer_expect(other, "+OK\r\n", 1000000));
+    acknowledge(rig.a, mine);
+    sim_run_for(rig.sim, 1000);
+    rig_do("WAIT 1 0", ":1\r\n");
+    peer_send_text(other, "WAIT 1 200\r\n");
+    cr_assert(peer_expect(other, ":0\r\n", 1000000));
+    peer_free(other);
+}
+
+static void info_has(const char *words)
+{
+    struct buf out = BUF_EMPTY;
+    repl_info(rig.node, &out);
+    buf_append(&out, "", 1);
+    cr_assert_not_null(strstr(buf_view(&out).data, words), "%s", buf_view(&out).data);
+    buf_free(&out);
+}
+
+Test(primary_links, info_tells_state_deadline_bytes_and_rate_of_each_link)
+{
+    rig_fill(1);
+    struct sim_wire wire = {.bytes_per_s = 100000, .window_bytes = 4096};
+    sim_set_link(rig.sim, "primary", "outside", 0, &wire);
+    rig.a = rig_replica();
+    rig_run_to(LINK_SEND);
+    sim_run_for(rig.sim, 4000000);
+    uint64_t us, bytes = primary_link_transfer(rig_link(0), &us);
+    cr_assert(bytes > 350000 && bytes < 450000, "%llu", (unsigned long long)bytes);
+    cr_assert(us > 3900000 && us < 4100000, "%llu", (unsigned long long)us);
+    info_has("replica0_link:state=send,deadline=progress,left_ms=");
+    info_has(",bytes_per_s=1");
+    char id[41];
+    rig_take_snapshot(rig.a, id);
+    rig_run_to(LINK_ARMED);
+    bytes = primary_link_transfer(rig_link(0), &us);
+    cr_assert(bytes > (1u << 20) && bytes < (1u << 20) + 1000, "%llu", (unsigned long long)bytes);
+    sim_run_for(rig.sim, 1000000);
+    uint64_t later_us;
+    cr_assert_eq(primary_link_transfer(rig_link(0), &later_us), bytes);
+    cr_assert_eq(us, later_us, "a transfer that is over takes no more time");
+    info_has("replica0_link:state=armed,deadline=silence,left_ms=8");
+}
