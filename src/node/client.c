@@ -169,6 +169,10 @@ static void protocol_error(struct client *c, const struct error *error)
         return;
     }
     log_verbose(&c->node->log, "Protocol error (%s) from client: %s", error->text, peer);
+    if (c->flags & CLIENT_REPLICA) { // an answer would stand in the stream
+        client_close(c);
+        return;
+    }
     reply_error(&c->reply, error->text);
     client_touch_output(c);
     client_close_after_reply(c);
@@ -230,8 +234,8 @@ void client_ran(struct client *c)
     evict_clients_count(c);
     if (c->flags & CLIENT_PRIMARY)
         repl_applied(c->node, c, c->wire_bytes);
-    else if ((c->flags & CLIENT_REPLICA) && c->last_command != NULL)
-        repl_client_ran(c, c->last_command->name);
+    else if (c->flags & CLIENT_REPLICA)
+        repl_client_ran(c, c->last_command != NULL ? c->last_command->name : "<unknown>");
 }
 
 void client_process(struct client *c)
