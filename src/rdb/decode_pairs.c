@@ -36,6 +36,7 @@ static void begin(struct value_decoder *d, bool zset, uint64_t announced)
         hash_init(&d->value);
         hash_reserve(&d->value, expect, d->options.limits);
     }
+    value_expect(&d->value, announced);
     d->has_value = true;
 }
 

@@ -12,6 +12,7 @@ static void begin(struct value_decoder *d, uint64_t announced)
     d->has_value = true;
     set_reserve(&d->value, decode_expect(announced, limits->set_max_intset_entries),
                 announced <= limits->set_max_intset_entries, limits);
+    value_expect(&d->value, announced);
 }
 
 static enum rdb_progress add(struct value_decoder *d, struct rdb_reader *r, struct bytes member)

@@ -16,6 +16,7 @@ enum {
     SHRINK_BELOW_PART = 8,    // a table is too big when this part of it would do
     SMALLEST_SHRUNK_BITS = 2, // smaller ones are left alone
     AT_ONCE_BITS = 10,        // tables that may be freed in one go
+    EXPECT_MAX = INT32_MAX,   // items; more are met by doubling
 };
 
 static uint64_t mix(uint64_t z)
@@ -202,12 +203,22 @@ static void resize(struct dict *d, int bits)
     d->bits[0] = (int8_t)bits;
 }
 
+// How much larger a full table becomes: twice as large, or, where more is expected, in steps of
+// RATIO_BITS, of which the first may be shorter, so that as few items as can be are moved in the
+// last.
+static int growth_bits(const struct dict *d)
+{
+    int short_of = bits_for(d->expected) - d->bits[0];
+    if (short_of <= 1) return 1;
+    return short_of % RATIO_BITS ? short_of % RATIO_BITS : RATIO_BITS;
+}
+
 static void grow_if_full(struct dict *d)
 {
     if (d->bits[0] == NO_TABLE)
         resize(d, 0);
     else if (!dict_rehashing(d) && !d->paused && d->count[0] >= capacity(d->bits[0]))
-        resize(d, d->bits[0] + 1);
+        resize(d, d->bits[0] + growth_bits(d));
 }
 
 static void shrink_if_sparse(struct dict *d)
@@ -291,6 +302,11 @@ void dict_reserve(struct dict *d, uint64_t count)
     if (dict_rehashing(d) || d->paused) return;
     int bits = bits_for(count);
     if (bits > d->bits[0]) resize(d, bits);
+}
+
+void dict_expect(struct dict *d, uint64_t count)
+{
+    d->expected = count < EXPECT_MAX ? count : EXPECT_MAX;
 }
 
 // ---- lookup and change ------------------------------------------------------------------------

@@ -62,6 +62,10 @@ bool dict_delete(struct dict *d, struct bytes key);
 // DICT_RESERVE_MAX at its word, so that a count that came from a peer is safe to pass on.
 enum { DICT_RESERVE_MAX = 1 << 20 };
 void dict_reserve(struct dict *d, uint64_t count);
+// So many items are announced: when the table grows, it grows towards that size in few steps, each
+// to at most eight times what the items there need. Nothing is allocated by this call, so that a
+// count that came from a peer is safe to pass on.
+void dict_expect(struct dict *d, uint64_t count);
 bool dict_rehashing(const struct dict *d);
 // A piece of rehashing; also shrinks a dict that has become too big. True when there is no more to
 // do (or it is paused).

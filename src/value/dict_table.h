@@ -30,6 +30,7 @@ struct dict {
     uint64_t count[2];
     uint64_t moved;     // while rehashing: buckets of table[0] below this are empty
     uint64_t overflows; // overflow buckets in both
+    uint64_t expected;  // items that were announced
     int8_t bits[2];     // log2 of the number of buckets; NO_TABLE
     uint32_t paused;
 };

@@ -172,6 +172,12 @@ void value_free(struct value *v)
     }
 }
 
+void value_expect(struct value *v, uint64_t elements)
+{
+    if (v->encoding == ENCODING_HASHTABLE) dict_expect(v->u.dict, elements);
+    if (v->encoding == ENCODING_SKIPLIST) dict_expect(v->u.zset->dict, elements);
+}
+
 // Gives memory back from the end of a block of *len bytes, so that freeing what is left of it is
 // quick. False when the budget is used first.
 static bool release_step(void *block, size_t *len, struct budget *budget)

@@ -87,6 +87,9 @@ size_t value_memory(const struct value *v, int samples);
 // 64 elements and 16 KiB. Bounded time.
 bool value_is_small(const struct value *v);
 
+// So many elements are announced for it: see dict_expect. Other encodings don't mind.
+void value_expect(struct value *v, uint64_t elements);
+
 // What is behind it will be looked at soon: for walks over many values, which wait for memory.
 static inline void value_prefetch(const struct value *v)
 {

@@ -276,3 +276,34 @@ Test(value_dict, moved_items_are_found_in_their_new_place)
     }
     dict_free(d);
 }
+
+// However many are announced, a table is at most eight times as large as its items need; and one
+// that was announced rightly has its size when an eighth of them is there.
+Test(value_dict, grows_towards_what_is_announced)
+{
+    enum { ANNOUNCED = 64 * 1024, BUCKET_BYTES = 64, ITEMS_PER_BUCKET = 5 };
+    struct dict *plain = dict_new(&owned, 9), *told = dict_new(&owned, 9);
+    char text[16];
+    dict_expect(told, ANNOUNCED);
+    cr_expect_eq(dict_table_bytes(told), dict_table_bytes(plain),
+                 "nothing is allocated by the claim");
+    size_t early = 0;
+    for (int i = 0; i < ANNOUNCED; i++) {
+        cr_assert(dict_insert(plain, thing_new(i)));
+        cr_assert(dict_insert(told, thing_new(i)));
+        if (!dict_rehashing(told) && i > 100)
+            cr_assert_leq(dict_table_bytes(told), (size_t)(i + ITEMS_PER_BUCKET) * 2 * BUCKET_BYTES,
+                          "at item %d", i);
+        if (i == ANNOUNCED / 4) early = dict_table_bytes(told);
+    }
+    cr_expect_geq(early, dict_table_bytes(plain) / 2);
+    cr_expect_geq(early * 11 / 10, dict_table_bytes(told), "it does not grow any more");
+    for (int i = 0; i < ANNOUNCED; i++)
+        cr_assert_not_null(dict_find(told, key_of(i, text)));
+    dict_expect(plain, UINT64_MAX);
+    for (int i = ANNOUNCED; i < 2 * ANNOUNCED; i++)
+        cr_assert(dict_insert(plain, thing_new(i)));
+    cr_expect_eq(dict_count(plain), 2 * ANNOUNCED);
+    dict_free(plain);
+    dict_free(told);
+}
