@@ -1,10 +1,11 @@
 """MIGRATE between wherry and Redis, in both directions, of every type and encoding."""
 
+import subprocess
 import threading
 import time
 
 import data
-from harness import wires
+from harness import CERTS, wires
 from pings import CALM_MS, TRIES, Pinger
 
 
@@ -93,6 +94,67 @@ def test_large_hash_there_and_back(t):
     t.check(3_400_000 < other("PTTL", "big") <= 3_600_000, "the time to live is kept")
     t.equal(other("MIGRATE", *source.address, "big", 0, 60000), b"OK", "to wherry")
     t.equal(source.must("DEBUG", "DIGEST-VALUE", "big"), want, "equal digests at the start again")
+
+
+def cli(server, *args):
+    """What redis-cli prints, for a person who moves keys by hand."""
+    argv = ["redis-cli", "-p", str(server.port)]
+    if server.wire == "tls":
+        argv += ["--tls", "--cacert", f"{CERTS}/ca.crt", "--cert", f"{CERTS}/client.crt", "--key",
+                 f"{CERTS}/client.key"]
+    done = subprocess.run([*argv, *map(str, args)], capture_output=True, text=True, timeout=60)
+    return (done.stdout + done.stderr).strip()
+
+
+def large_values(client):
+    """One of each kind that has an encoding for many elements, of a few megabytes."""
+    count, step = 40_000, 1000
+    for at in range(0, count, step):
+        some = range(at, at + step)
+        client.load([
+            ("HSET", "large:hash", *(x for i in some for x in (f"field:{i}", f"value {i}" * 5))),
+            ("SADD", "large:set", *(f"member:{i}" for i in some)),
+            ("ZADD", "large:zset", *(x for i in some for x in (i / 8, f"member:{i}"))),
+            ("RPUSH", "large:list", *(f"element {i} " * 4 for i in some)),
+            *(("XADD", "large:stream", f"{i + 1}-1", "n", i, "text", f"entry {i}")
+              for i in range(at // 4, (at + step) // 4))])
+    client.load([("SET", "large:string", bytes(range(256)) * 12_000),
+                 ("XGROUP", "CREATE", "large:stream", "readers", "0"),
+                 ("XREADGROUP", "GROUP", "readers", "alice", "COUNT", 2000, "STREAMS",
+                  "large:stream", ">"),
+                 ("PEXPIRE", "large:zset", 3_600_000)])
+
+
+def moved_by_cli(t, source, target, what):
+    data.fill(source.c, databases=(0,))
+    large_values(source.c)
+    names = [k.decode() for k in keys_of(source) if k.isascii() and b"\0" not in k]
+    want = {k: bytes(source.must("DEBUG", "DIGEST-VALUE", k)[0]) for k in names}
+    expiring = {k for k in names if source("PTTL", k) > 0}
+    alone = [k for k in names if k.startswith("large:")]
+    rest = [k for k in names if k not in alone]
+    address = [str(x) for x in target.address]
+    for k in alone:
+        t.equal(cli(source, "MIGRATE", *address, k, 2, 20000), "OK", f"{what}: {k} alone")
+    t.equal(cli(source, "MIGRATE", *address, "", 2, 20000, "COPY", "KEYS", *rest), "OK",
+            f"{what}: {len(rest)} keys as copies")
+    said = cli(source, "MIGRATE", *address, "", 2, 20000, "KEYS", *rest)
+    t.check("BUSYKEY" in said, f"{what}: not over those that are there", said)
+    t.equal(cli(source, "MIGRATE", *address, "", 2, 20000, "REPLACE", "KEYS", *rest), "OK",
+            f"{what}: with REPLACE")
+    t.equal(cli(source, "MIGRATE", *address, "", 2, 20000, "KEYS", *names), "NOKEY",
+            f"{what}: and again, when none is left")
+    target.must("SELECT", 2)
+    got = {k: bytes(target.must("DEBUG", "DIGEST-VALUE", k)[0]) for k in names}
+    t.equal([k for k in names if got[k] != want[k]], [], f"{what}: equal digests of {len(names)}")
+    t.equal({k for k in names if target("PTTL", k) > 0}, expiring, f"{what}: and times to live")
+    target.must("SELECT", 0)
+
+
+@wires("tcp", "tls")
+def test_driven_by_redis_cli(t):
+    moved_by_cli(t, t.wherry(), t.redis(), "wherry to Redis")
+    moved_by_cli(t, t.redis(), t.wherry(), "Redis to wherry")
 
 
 def test_compression(t):
