@@ -62,17 +62,28 @@ static void on_idle(uv_idle_t *handle)
     (void)handle; // being active is all it does
 }
 
+// What a hook hands on may need a task before it can go out (TLS encrypts in one) and a hook after
+// that: a reply must not wait for it until sockets were looked at again, behind jobs and what
+// others have sent. Rounds are bounded, because a task may defer itself.
+static void run_ready(struct loop *loop)
+{
+    enum { ROUNDS_MAX = 3 };
+    int rounds = 0;
+    do {
+        loop_run_tasks(loop);
+        loop_run_hooks(loop);
+    } while (!list_empty(&loop->tasks) && ++rounds < ROUNDS_MAX);
+}
+
 static void on_prepare(uv_prepare_t *handle)
 {
     struct loop_uv *l = handle->data;
     l->base.stats.iterations++;
     read_unix_offset(l);
-    loop_run_tasks(&l->base);
-    loop_run_hooks(&l->base);
+    run_ready(&l->base);
     if (!list_empty(&l->base.jobs)) {
         loop_run_jobs(&l->base);
-        loop_run_tasks(&l->base);
-        loop_run_hooks(&l->base);
+        run_ready(&l->base);
     }
     if (loop_busy(&l->base)) {
         uv_idle_start(&l->idle, on_idle);
