@@ -21,7 +21,7 @@
 
 enum {
     WRITE_RANGES = 64,             // ranges in one system call
-    WRITE_TURN_BYTES = 512 * 1024, // written to one conn before others have their turn
+    WRITE_TURN_BYTES = 256 * 1024, // written to one conn before others have their turn
     WRITE_NOW_BYTES = 256 * 1024,  // gathered output that is sent without waiting for the flush
     READS_AT_ONCE = 4,             // full buffers read before others have their turn
 };

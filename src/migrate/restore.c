@@ -1,11 +1,12 @@
 #include "migrate/restore.h"
 
+#include "base/chunk.h"
 #include "base/mem.h"
 
 struct restore_stream {
     struct loop *loop;
     struct restore_decoder *decoder;
-    struct buf input;
+    struct chain input; // not decoded yet; one long block would be moved as it grows
     struct job job;
     const struct restore_events *events;
     void *owner;
@@ -16,12 +17,25 @@ struct restore_stream {
 
 static void finished(struct restore_stream *r)
 {
-    buf_free(&r->input);
+    chain_free(&r->input);
     if (r->held_back && r->events != NULL) r->events->want(r->owner);
     r->held_back = false;
     if (!r->awaited || r->events == NULL) return;
     r->awaited = false;
     r->events->done(r->owner); // may drop us
+}
+
+static enum rdb_progress decode(struct restore_stream *r, struct budget *budget)
+{
+    enum rdb_progress got;
+    do {
+        struct bytes input = BYTES("");
+        chain_peek(&r->input, &input, 1);
+        size_t before = input.len;
+        got = restore_decoder_push(r->decoder, &input, budget, &r->error);
+        chain_consume(&r->input, before - input.len);
+    } while (got == RDB_MORE && r->input.len > 0);
+    return got;
 }
 
 static enum job_state step(struct job *job, struct budget *budget)
@@ -31,16 +45,13 @@ static enum job_state step(struct job *job, struct budget *budget)
         finished(r);
         return JOB_DONE;
     }
-    struct bytes input = buf_view(&r->input);
-    size_t before = input.len;
-    enum rdb_progress got = restore_decoder_push(r->decoder, &input, budget, &r->error);
-    buf_consume(&r->input, before - input.len);
+    enum rdb_progress got = decode(r, budget);
     if (got == RDB_DONE || got == RDB_FAILED) {
         r->state = got == RDB_DONE ? RESTORE_DECODED : RESTORE_BROKEN;
         finished(r);
         return JOB_DONE;
     }
-    if (r->held_back && buf_len(&r->input) < RESTORE_LOW_WATER_BYTES) {
+    if (r->held_back && r->input.len < RESTORE_LOW_WATER_BYTES) {
         r->held_back = false;
         if (r->events != NULL) r->events->want(r->owner);
     }
@@ -54,6 +65,7 @@ struct restore_stream *restore_stream_new(struct loop *loop, uint64_t length,
     struct restore_stream *r = mem_new(struct restore_stream);
     r->loop = loop;
     r->decoder = restore_decoder_new(length, options, skip_checksum);
+    chain_init(&r->input);
     job_init(&r->job, "restore", step);
     return r;
 }
@@ -61,9 +73,9 @@ struct restore_stream *restore_stream_new(struct loop *loop, uint64_t length,
 bool restore_stream_push(struct restore_stream *r, struct bytes piece)
 {
     if (r->state != RESTORE_DECODING) return false; // what follows a broken payload is dropped
-    buf_append_bytes(&r->input, piece);
+    chain_append(&r->input, piece.data, piece.len);
     job_start(r->loop, &r->job);
-    r->held_back = buf_len(&r->input) > RESTORE_HIGH_WATER_BYTES;
+    r->held_back = r->input.len > RESTORE_HIGH_WATER_BYTES;
     return r->held_back;
 }
 
@@ -100,6 +112,6 @@ void restore_stream_drop(struct restore_stream *r)
 {
     job_stop(r->loop, &r->job);
     restore_decoder_free(r->decoder);
-    buf_free(&r->input);
+    chain_free(&r->input);
     mem_free(r);
 }
