@@ -576,6 +576,7 @@ static void choose(struct scene *s)
     s->limits = s->upsets && !s->strict;
     s->output_limit_bytes =
         s->limits && chance(w, 40) ? 20000 + (int64_t)pick_spread(w, 1, 1 << 20) : 0;
+    if (s->output_limit_bytes > 0) s->backlog_bytes = 16384; // below it no limit counts
     s->stream_min_bytes = pick_spread(w, 30, 64 * 1024);
     for (int i = 0; i < WORLD_MEMBERS_MAX; i++)
         s->load[i] = (enum diskless_load)pick(w, 3);

@@ -10,7 +10,8 @@
 enum {
     OWN_WORK_US = 30 * 1000 * 1000, // a state without a deadline is our own work: it ends, too
     IN_FLIGHT_BYTES = 4 * 1024 * 1024,
-    LINK_SLACK_BYTES = 256 * 1024,   // what one turn may add
+    LINK_SLACK_BYTES = 256 * 1024,   // what one turn may add to a conn
+    PINNED_SLACK_BYTES = 64 * 1024,  // the largest write of the worlds
     MIGRATE_SLACK_BYTES = 96 * 1024, // a small value, whole, and a piece of the next
 };
 
@@ -92,7 +93,7 @@ static void check_link(struct world *w, const struct member *m, const struct rep
     if (l->conn != NULL && conn_queued(l->conn) > LINK_WINDOW_BYTES + LINK_SLACK_BYTES)
         world_fail(w, "%s: %zu bytes are queued for %s", m->host, conn_queued(l->conn), l->name);
     int64_t pinned = (int64_t)primary_link_pinned(l);
-    if (hard > 0 && pinned > hard + LINK_SLACK_BYTES && list_empty(&l->over.link))
+    if (hard > 0 && pinned > hard + PINNED_SLACK_BYTES && list_empty(&l->over.link))
         world_fail(w, "%s: %lld bytes are kept for %s in %s", m->host, (long long)pinned, l->name,
                    machine_state_name(&l->machine));
 }

@@ -1,7 +1,5 @@
 #include "sim/world/upsets.h"
 
-#include "base/mem.h"
-
 #include <errno.h>
 
 enum { SKEW_MAX_US = 60 * 1000 * 1000 };
@@ -87,13 +85,10 @@ void upset_memory(struct client_link *admin, bool evict)
     static const char *const policies[] = {"volatile-lru", "volatile-lfu", "volatile-random",
                                            "volatile-ttl"};
     struct world *w = admin->world;
-    uint64_t used = mem_used_bytes(), less = pick_spread(w, 1000, 300000);
     client_ask(admin, NULL, NULL, "CONFIG SET maxmemory-policy %s",
                evict ? policies[pick(w, 4)] : "noeviction");
-    if (chance(w, 50))
-        client_ask(admin, NULL, NULL, "CONFIG SET maxmemory 0");
-    else
-        client_ask(admin, NULL, NULL, "CONFIG SET maxmemory %U", used > less ? used - less : 1);
+    // What is used is counted for the whole process: only these two limits mean the same each time.
+    client_ask(admin, NULL, NULL, "CONFIG SET maxmemory %d", chance(w, 50) ? 0 : 1);
 }
 
 void upsets_end(struct client_link *admin)

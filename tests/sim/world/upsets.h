@@ -13,7 +13,7 @@ void upset_disk(struct member *m);
 void upset_settings(struct client_link *admin);
 // Limits that cost a replica its link: the backlog's size and life, output buffers.
 void upset_limits(struct client_link *admin);
-// Less memory than there is, or enough again. With `evict`, keys that may expire go; without it
+// No memory any more, or enough again. With `evict`, keys that may expire go; without it
 // writes are refused.
 void upset_memory(struct client_link *admin, bool evict);
 void upsets_end(struct client_link *admin); // memory is there again and the disk fast
