@@ -115,12 +115,17 @@ class Demo:
         writer.start()
         replica.must("REPLICAOF", *primary.address)
         read = 0
+        seen = {}  # the latest of each end's link that the transfer was seen in
         while True:
             info = replica.info("replication")
+            links = {"replica": info.get("master_link", ""),
+                     "primary": primary.info("replication").get("replica0_link", "")}
+            seen.update({end: text for end, text in links.items()
+                         if "state=transfer" in text or "state=send" in text})
             read = max(read, int(info.get("master_sync_read_bytes", 0)))
             up = info["master_link_status"] == "up"
             bar("Full sync", 1 if up else min(read / expected, 0.999), max(read, up * expected),
-                time.monotonic() - began)
+                time.monotonic() - began, "" if up else links["replica"])
             if up:
                 break
             if time.monotonic() - began > 40:
@@ -130,6 +135,8 @@ class Demo:
         stop.set()
         writer.join()
         print(f"\n  {written[0]:,} writes went on during it")
+        for end, text in sorted(seen.items()):
+            print(f"  the {end}'s link in the middle of it: {link_line(text)}")
         return took, expected
 
     def wait_for_offset(self, primary, replica):
@@ -176,12 +183,21 @@ def keep_writing(node, stop, written):
     written.append(count)
 
 
-def bar(what, part, count, seconds, width=40):
+def link_line(text):
+    """A link of INFO replication, for people: where it stands, what bounds that, how fast it goes."""
+    link = dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+    left = int(link["left_ms"])
+    bound = f"{link['deadline']} deadline in {left / 1000:.1f} s" if left >= 0 else "no deadline"
+    return (f"{link['state']}, {bound}, {int(link['bytes']) / 1e6:.1f} MB at "
+            f"{int(link['bytes_per_s']) / 1e6:.0f} MB/s")
+
+
+def bar(what, part, count, seconds, link="", width=40):
     full = int(part * width)
     text = f"{what} [{'#' * full}{'.' * (width - full)}] {part * 100:3.0f}%  {count / 1e6:6.1f} MB  " \
-           f"{seconds:4.1f} s"
+           f"{seconds:4.1f} s" + (f"  {link_line(link)}" if link else "")
     if sys.stdout.isatty():
-        print(f"\r{text}", end="", flush=True)
+        print(f"\r{text}\033[K", end="", flush=True)
     elif part == 1:
         print(text, end="", flush=True)
 

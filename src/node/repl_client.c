@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "node/repl_impl.h"
+#include "node/shutdown.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,7 @@ void repl_client_closed(struct client *c)
     c->replica = NULL;
     primary_link_free(l);
     repl_failover_check(c->node->repl);
+    shutdown_replicas_moved(c->node);
     repl_pace_check(c->node->repl);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "node/config_table.h"
+#include "node/shutdown.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -92,6 +93,7 @@ static void acked(void *owner)
     struct replication *r = owner;
     repl_waits_check(r);
     repl_failover_check(r);
+    shutdown_replicas_moved(r->node);
 }
 
 static void count(void *owner, enum primary_count what)

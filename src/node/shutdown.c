@@ -8,15 +8,13 @@
 #include "node/pause.h"
 #include "node/persist.h"
 
-enum { LOOK_US = 10000 }; // how often the replicas' acknowledgements are looked at
-
 struct shutdown {
     struct node *node;
     enum { SHUTDOWN_NONE, SHUTDOWN_WAITING, SHUTDOWN_SAVING } state;
     int flags;
-    uint64_t until_us;
-    struct deadline look;
-    struct list clients; // of struct shutdown_client
+    uint64_t until_us;    // what is waited for replicas
+    struct deadline look; // then, or as soon as they have acknowledged
+    struct list clients;  // of struct shutdown_client
 };
 
 struct shutdown_client {
@@ -100,11 +98,17 @@ static void save_and_leave(struct shutdown *s)
 static void on_look(struct deadline *d)
 {
     struct shutdown *s = list_entry(d, struct shutdown, look);
-    uint64_t now_us = loop_now_us(s->node->loop);
-    if (repl_shutdown_ready(s->node) || now_us >= s->until_us)
+    if (repl_shutdown_ready(s->node) || loop_now_us(s->node->loop) >= s->until_us)
         save_and_leave(s);
     else
-        deadline_arm(s->node->loop, &s->look, now_us + LOOK_US);
+        deadline_arm(s->node->loop, &s->look, s->until_us);
+}
+
+void shutdown_replicas_moved(struct node *n)
+{
+    struct shutdown *s = n->shutdown;
+    if (s == NULL || s->state != SHUTDOWN_WAITING || !repl_shutdown_ready(n)) return;
+    deadline_arm(n->loop, &s->look, loop_now_us(n->loop)); // this is the middle of a link's event
 }
 
 void node_shutdown(struct node *n, int flags)
@@ -120,7 +124,7 @@ void node_shutdown(struct node *n, int flags)
         pause_begin(n, PAUSE_SHUTDOWN, PAUSE_WRITES, UINT64_MAX);
         repl_shutdown_begin(n);
         log_notice(&n->log, "Waiting for replicas before shutting down.");
-        deadline_arm(n->loop, &s->look, now_us + LOOK_US);
+        deadline_arm(n->loop, &s->look, s->until_us);
         return;
     }
     save_and_leave(s);

@@ -15,7 +15,8 @@ enum shutdown_flag {
 bool shutdown_abort(struct node *n);
 // Milliseconds until it stops waiting for replicas; -1: no shutdown is waiting.
 int64_t shutdown_left_ms(const struct node *n);
-void shutdown_command(struct ctx *c); // SHUTDOWN
+void shutdown_replicas_moved(struct node *n); // one has acknowledged, or is gone
+void shutdown_command(struct ctx *c);         // SHUTDOWN
 void shutdown_free(struct node *n);
 
 #endif

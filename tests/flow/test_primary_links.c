@@ -220,3 +220,61 @@ Test(primary_links, info_tells_state_deadline_bytes_and_rate_of_each_link)
     cr_assert_eq(us, later_us, "a transfer that is over takes no more time");
     info_has("replica0_link:state=armed,deadline=silence,left_ms=8");
 }
+
+Test(primary_links, tcp_may_gather_what_goes_to_replicas_that_sync_from_then_on)
+{
+    online();
+    cr_assert(!sim_gathers(rig_link(0)->conn));
+    rig_do("CONFIG SET repl-disable-tcp-nodelay yes", "+OK\r\n");
+    rig.b = rig_replica();
+    sim_run_for(rig.sim, 1000000);
+    cr_assert_eq(rig_links(), 2);
+    cr_assert(!sim_gathers(rig_link(0)->conn));
+    cr_assert(sim_gathers(rig_link(1)->conn));
+}
+
+// ---- leaving ----------------------------------------------------------------------------------
+
+static void ask_to_leave(void)
+{
+    rig.node->config.shutdown_timeout_s = 7;
+    online();
+    rig_do("SET a 1", "+OK\r\n");
+    peer_send_text(rig.client, "SHUTDOWN NOSAVE\r\n");
+    sim_run_for(rig.sim, 1000);
+    cr_assert(!rig.node->stopping);
+}
+
+Test(primary_links, a_shutdown_waits_for_a_lagging_replica_until_exactly_its_deadline)
+{
+    ask_to_leave();
+    uint64_t at_us = sim_now_us(rig.sim) - 1000 + 7000000;
+    sim_run_until(rig.sim, at_us - 1);
+    cr_assert(!rig.node->stopping);
+    sim_run_until(rig.sim, at_us);
+    cr_assert(rig.node->stopping);
+    cr_assert(trace_has(&rig.trace, "0 of 1 replicas are in sync when shutting down."));
+}
+
+Test(primary_links, a_shutdown_goes_on_as_soon_as_the_replica_has_acknowledged)
+{
+    ask_to_leave();
+    sim_run_for(rig.sim, 1234567);
+    acknowledge(rig.a, repl_offset(rig.node));
+    uint64_t at_us = sim_now_us(rig.sim);
+    while (!rig.node->stopping)
+        cr_assert(sim_step(rig.sim));
+    cr_assert_eq(sim_now_us(rig.sim), at_us);
+}
+
+Test(primary_links, a_shutdown_goes_on_as_soon_as_the_lagging_replica_is_gone)
+{
+    ask_to_leave();
+    sim_run_for(rig.sim, 1234567);
+    uint64_t at_us = sim_now_us(rig.sim);
+    peer_free(rig.a);
+    rig.a = NULL;
+    while (!rig.node->stopping)
+        cr_assert(sim_step(rig.sim));
+    cr_assert_eq(sim_now_us(rig.sim), at_us);
+}

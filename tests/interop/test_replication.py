@@ -1,6 +1,7 @@
 """Replication between wherry and Redis, in both directions and through each other: full syncs in
 every framing, cut links, writes meanwhile, passwords, failovers, restarts."""
 
+import socket
 import threading
 import time
 
@@ -286,3 +287,65 @@ def test_a_primary_that_stops_answering(t):
         t.equal(number(stats(primary), "sync_full"), 1, f"{way}: gone on with")
         primary.end()
         replica.end()
+
+
+def test_links_are_told(t):
+    """INFO replication of both ends: each link's state, deadline, bytes and rate of its full sync."""
+    primary, replica = t.wherry(*FAST), t.wherry(*FAST)
+    data.fill(primary.c, scale=2)
+    follow(t, replica, primary.address)
+    linked(t, replica)
+    level(t, primary, replica)
+    for server, name in ((primary, "replica0_link"), (replica, "master_link")):
+        link = dict(pair.split("=") for pair in repl(server)[name].split(","))
+        t.equal(link["deadline"], "silence", f"{name}: the deadline")
+        t.check(0 < int(link["left_ms"]) <= 60000, f"{name}: what is left of it", link)
+        t.check(int(link["bytes"]) > 10000 and int(link["bytes_per_s"]) > 10000,
+                f"{name}: bytes and rate", link)
+
+
+def test_old_primary(t):
+    """A primary that does not know PSYNC is asked by SYNC."""
+    rdb = b"REDIS0006\xfe\x00\x00\x03new\x05value\xff" + bytes(8)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1)
+    listener.settimeout(20)
+    replica = t.wherry("--replicaof", "127.0.0.1", str(listener.getsockname()[1]))
+    peer = listener.accept()[0]
+    peer.settimeout(20)
+
+    def answer(word, reply):
+        got = b""
+        while word not in got:
+            part = peer.recv(4096)
+            t.check(part, f"the replica stays until {word}", got)
+            got += part
+        peer.sendall(reply)
+
+    answer(b"PING", b"+PONG\r\n")
+    answer(b"listening-port", b"-ERR unknown command\r\n")
+    answer(b"capa", b"-ERR unknown command\r\n")
+    answer(b"PSYNC", b"-ERR unknown command 'PSYNC'\r\n")
+    answer(b"SYNC", b"$%d\r\n%s" % (len(rdb), rdb))
+    linked(t, replica)
+    peer.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n")
+    t.until(lambda: replica("GET", "a") == b"b", 10, "its stream is applied")
+    t.equal(replica("GET", "new"), b"value", "its data")
+    peer.close()
+    listener.close()
+
+
+def test_long_commands(t):
+    """A command that holds the loop for more than a millisecond is counted, and named."""
+    server = t.wherry("--latency-monitor-threshold", "1")
+    server.c.pipeline([("RPUSH", "list", *range(i, i + 500)) for i in range(0, 200000, 500)])
+    server.must("CONFIG", "RESETSTAT")
+    server.must("LATENCY", "RESET")
+    server.must("SORT", "list", "BY", "nosuch*", "ALPHA", "LIMIT", 0, 1)
+    loop = server.info("loop")
+    t.check(number(loop, "loop_long_commands") >= 1, "it is counted", loop)
+    t.equal(loop["loop_long_command_max_what"], "sort", "INFO names it")
+    t.check(number(loop, "loop_long_command_max_us") > 1000, "and how long", loop)
+    names = [bytes(event[0]) for event in server.must("LATENCY", "LATEST")]
+    t.check(b"hold-sort" in names, "LATENCY names it", names)

@@ -5,7 +5,10 @@
 #include "loop/loop_uv.h"
 
 #include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -225,6 +228,30 @@ Test(net_uv, unix_mode_and_addresses)
     world_end(&w);
     cr_expect(w.server.closed && w.client.closed, "the network's end is everybody's");
     cr_expect_eq(w.server.closed_class, ERROR_CANCELLED);
+}
+
+static int nodelay_of(const struct conn *c)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+    cr_assert_eq(getsockopt(conn_fd(c), IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
+    return value != 0;
+}
+
+Test(net_uv, small_writes_go_out_at_once_unless_told)
+{
+    struct world w;
+    world_begin(&w, "127.0.0.1", PORT);
+    world_connect(&w, "127.0.0.1", PORT);
+    run_for(&w, 50000);
+    cr_assert_not_null(w.server.conn);
+    cr_expect_eq(nodelay_of(w.client.conn), 1);
+    cr_expect_eq(nodelay_of(w.server.conn), 1);
+    conn_nodelay(w.server.conn, false);
+    cr_expect_eq(nodelay_of(w.server.conn), 0);
+    conn_nodelay(w.server.conn, true);
+    cr_expect_eq(nodelay_of(w.server.conn), 1);
+    world_end(&w);
 }
 
 Test(net_uv, big_transfer_with_backpressure)

@@ -88,6 +88,7 @@ void sim_set_wire_in(struct conn *c, const struct sim_wire *wire);
 void sim_cut(struct conn *c); // a reset, now
 // The conn that was last connected from, or accepted by, a node; NULL when it is gone.
 struct conn *sim_last_conn(struct sim_node *node);
+bool sim_gathers(const struct conn *c); // conn_nodelay was called with false
 
 // Nothing passes from a to b (nor back, with `both`) until it is healed; what was under way arrives
 // then, as TCP would repeat it. Connecting meanwhile waits for an answer that doesn't come.

@@ -60,6 +60,11 @@ static void sim_conn_address(const struct conn *conn, bool peer, char *out, size
     snprintf(out, size, "%s", peer ? sim_conn_of(conn)->peer : sim_conn_of(conn)->local);
 }
 
+static void sim_conn_nodelay(struct conn *conn, bool on)
+{
+    sim_conn_of(conn)->gathers = !on;
+}
+
 static const struct conn_ops ops = {
     .type = "sim",
     .write = sim_conn_write,
@@ -68,6 +73,7 @@ static const struct conn_ops ops = {
     .close = sim_conn_close,
     .queued = sim_conn_queued,
     .address = sim_conn_address,
+    .nodelay = sim_conn_nodelay,
 };
 
 // ---- its life -------------------------------------------------------------------------------
@@ -347,6 +353,11 @@ void sim_net_crash(struct sim_node *node, bool power_loss)
         if (!power_loss && peer != NULL && peer->node != node)
             sim_at(node->sim, &peer->reset, node->sim->now_us + c->sends->wire.delay_us);
     }
+}
+
+bool sim_gathers(const struct conn *c)
+{
+    return ((const struct sim_conn *)c)->gathers;
 }
 
 struct conn *sim_last_conn(struct sim_node *node)

@@ -53,6 +53,7 @@ struct sim_conn {
     struct list link; // on node->conns
     struct flow *sends, *receives;
     struct chain out;
+    bool gathers; // conn_nodelay
     size_t taken; // and not yet told in `drained`
     struct deadline notify, reset;
     struct deadline dial;      // the next thing that happens to a dialing conn
