@@ -235,7 +235,7 @@ void client_ran(struct client *c)
     if (c->flags & CLIENT_PRIMARY)
         repl_applied(c->node, c, c->wire_bytes);
     else if (c->flags & CLIENT_REPLICA)
-        repl_client_ran(c, c->last_command != NULL ? c->last_command->name : "<unknown>");
+        repl_client_ran(c, c->last_name != NULL ? c->last_name : "<unknown>");
 }
 
 void client_process(struct client *c)

@@ -198,7 +198,13 @@ void repl_psync(struct ctx *c)
 {
     int64_t next;
     if ((c->client->flags & CLIENT_REPLICA) || c->client->conn == NULL) return;
-    if (!ctx_int(c, 2, &next)) return;
+    if (!ctx_int(c, 2, &next)) {
+        char from[128];
+        client_address(c->client, from, sizeof(from));
+        log_warning(&c->node->log, "Replica %s asks for synchronization but with a wrong offset",
+                    from);
+        return;
+    }
     if (c->argc > 3 && ctx_is(c, 3, "failover") && !take_over(c)) return;
     if (!may_sync(c)) return;
     struct replica_link *l = link_of(c->client);

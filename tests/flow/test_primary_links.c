@@ -278,3 +278,24 @@ Test(primary_links, a_shutdown_goes_on_as_soon_as_the_lagging_replica_is_gone)
         cr_assert(sim_step(rig.sim));
     cr_assert_eq(sim_now_us(rig.sim), at_us);
 }
+
+// ---- what a replica must not say --------------------------------------------------------------
+
+Test(primary_links, what_a_replica_asks_is_named_in_full)
+{
+    online();
+    peer_send_text(rig.a, "XINFO HELP\r\n");
+    sim_run_for(rig.sim, 1000);
+    cr_assert_eq(rig_links(), 0);
+    cr_assert(trace_has(&rig.trace,
+                        "Replica generated a reply to command 'xinfo|help', disconnecting it: "));
+    cr_assert_eq(buf_len(&rig.a->input), 0u, "nothing of the reply in the stream");
+}
+
+Test(primary_links, a_wrong_offset_is_an_error_and_no_full_sync)
+{
+    rig_do("PSYNC ? x", "-ERR value is not an integer or out of range\r\n");
+    cr_assert(trace_has(&rig.trace, "asks for synchronization but with a wrong offset"));
+    cr_assert_eq(rig.node->stats.sync_full, 0u);
+    rig_do("PING", "+PONG\r\n");
+}
