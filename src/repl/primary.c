@@ -288,6 +288,9 @@ void link_check_limit(struct replica_link *l)
     struct primary_settings s;
     primary_settings_get(l->primary, &s);
     int64_t pinned = (int64_t)primary_link_pinned(l);
+    // A full sync that keeps to its window is nobody's fault, however small the limit.
+    if (l->machine.state != LINK_ONLINE)
+        pinned -= pinned < LINK_SYNC_FREE_BYTES ? pinned : LINK_SYNC_FREE_BYTES;
     // What the backlog keeps anyway costs nothing: a limit below its size would only make full
     // syncs out of partial ones (Redis 7.0 raises the hard limit in the same way).
     int64_t hard = s.limit_hard_bytes, backlog = l->primary->stream->limit;

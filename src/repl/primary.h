@@ -15,6 +15,8 @@
 
 enum {
     LINK_WINDOW_BYTES = CONN_HIGH_WATER_BYTES,
+    // of a snapshot under way that output limits don't mind: the window, and what it overshoots by
+    LINK_SYNC_FREE_BYTES = 2 * LINK_WINDOW_BYTES,
     LINK_NAME_BYTES = 300,
     PRIMARY_BEAT_US = 1000000, // newlines to those who wait, pings that are due
 };

@@ -233,6 +233,18 @@ Test(primary_links, tcp_may_gather_what_goes_to_replicas_that_sync_from_then_on)
     cr_assert(sim_gathers(rig_link(1)->conn));
 }
 
+Test(primary_links, a_limit_below_the_window_does_not_end_full_syncs)
+{
+    struct sim_wire slow = {.bytes_per_s = 500000, .window_bytes = 4096};
+    rig.node->config.output_limit[CLASS_REPLICA] = (struct output_limit){32768, 32768, 1};
+    rig_do("CONFIG SET repl-backlog-size 16384", "+OK\r\n");
+    rig_fill(3);
+    sim_set_link(rig.sim, "primary", "outside", 0, &slow);
+    rig.a = rig_replica();
+    rig_run_to(LINK_ARMED);
+    cr_assert(!trace_has(&rig.trace, "output buffer limits"), "%s", trace_text(&rig.trace));
+}
+
 // ---- leaving ----------------------------------------------------------------------------------
 
 static void ask_to_leave(void)
