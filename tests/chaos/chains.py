@@ -11,13 +11,13 @@ import time
 
 from harness import Closed, Failed, short
 from history import History, Position, possible
-from resp import Error, encode
+from resp import Error, ReplyError, encode
 from watch import Watch
 from writers import Writers
 
 MIXES = ("RWR", "WRW", "WWR", "RRW", "RWW", "WRR", "WWW")
-TIMEOUT_S = 4  # repl-timeout
-LINK_S = 25  # a link that nothing disturbs is up within this: two timeouts and a full sync
+TIMEOUT_S = 5  # repl-timeout
+LINK_S = 40  # a link that nothing disturbs is up within this, on a busy machine too
 OPTIONS = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", "--repl-timeout",
            str(TIMEOUT_S), "--repl-backlog-ttl", "0", "--shutdown-timeout", "3")
 BACKLOGS = ("64mb", "64mb", "64mb", "100kb")
@@ -394,11 +394,62 @@ class Chain:
             self.t.need(middle.look().full == full,
                         f"{lowest} goes behind {middle} without a full sync")
 
+    # ---- anything at any time ----
+
+    def one_change(self):
+        """Somebody gets another role, whatever the others are doing."""
+        rng = self.rng
+        m = rng.choice(self.order)
+        what = rng.choice(("promote", "follow", "follow", "failover", "write", "fault", "fault"))
+        if what == "promote":
+            m.server("REPLICAOF", "NO", "ONE")
+        elif what == "follow":
+            other = rng.choice([x for x in self.order if x is not m])
+            m.server("REPLICAOF", *other.inlet.address)
+        elif what == "failover":
+            m.server("FAILOVER", "TIMEOUT", rng.choice((50, 1000)))
+        elif what == "write":
+            self.writers.to(m.server)
+        else:
+            self.one_fault()
+        time.sleep(rng.choice((0, 0.05, 0.3)))
+
+    def insist(self, m, upper):
+        """A role that a server may refuse for now, while it loads or fails over."""
+        def done():
+            try:
+                m.server("FAILOVER", "ABORT")
+                m.follow(upper)
+                return True
+            except ReplyError:
+                return False
+        self.wait(done, LINK_S, f"{m} takes its role")
+
+    def mess(self):
+        """Roles change while links fail; only that a chain comes out of it whole is judged."""
+        end = time.monotonic() + self.rng.uniform(1, 4)
+        while time.monotonic() < end:
+            self.one_change()
+        self.heal()
+        self.rng.shuffle(self.order)
+        self.note(f"a mess, then {self.order}")
+        self.insist(self.top, None)
+        self.writers.to(self.top.server)
+        for upper, lower in self.links():
+            self.insist(lower, upper)
+        self.links_up("after a mess")
+        self.writers.pause()
+        self.level("after a mess")
+        for m in self.order:
+            m.history = History(m.look())
+
     # ---- the run ----
 
     def round(self):
         self.disturb(self.rng.uniform(1, 5))
-        if self.rng.random() < 0.35:
+        if self.rng.random() < 0.25:
+            self.mess()
+        elif self.rng.random() < 0.35:
             self.verify("before a failover")
             self.failover()
         else:
