@@ -138,9 +138,13 @@ conformance: deps
 demo: deps
 	$(AGAIN) programs
 	@python3 tools/demo.py --server $(OUT)/wherry-server
+# WORDS chooses among the tables: WORDS='sync steady'.
+$(OUT)/bench/load: $(OUT)/bench/load.o $(OUT)/bench/link.o
+	$(call SAY,link $@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lssl -lcrypto -lhiredis
 bench: deps
-	$(AGAIN) programs
-	@python3 bench/bench.py --server $(OUT)/wherry-server
+	$(AGAIN) programs $(OUT)/bench/load
+	@python3 bench/bench.py --server $(OUT)/wherry-server --load $(OUT)/bench/load $(WORDS)
 
 $(OUT)/tools/graph: $(OUT)/tools/graph.o $(OUT)/libwherry.a
 	$(call SAY,link $@)
