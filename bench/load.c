@@ -2,7 +2,7 @@
 //
 //   load ping PORT...                    a PING at each of the servers every millisecond
 //   load fill PORT SHAPE                 the data, as fast as it goes; ends by itself
-//   load write PORT SHAPE RATE [SECONDS] writes to it at a steady rate, each answered on its own
+//   load write PORT SHAPE RATE           writes to it at a steady rate, each answered on its own
 //   load lag PRIMARY REPLICA             how long a PUBLISH takes to a subscriber at the replica
 //
 // SHAPE is strings:COUNT:BYTES or hashes:COUNT:FIELDS:BYTES. `--certs FOLDER` in front: over TLS.
@@ -249,7 +249,7 @@ static void fill(int port, struct shape s, SSL_CTX *tls)
     link_close(&l);
 }
 
-static void write_steadily(int port, struct shape s, uint64_t rate, double seconds, SSL_CTX *tls)
+static void write_steadily(int port, struct shape s, uint64_t rate, SSL_CTX *tls)
 {
     struct link l;
     struct pending p = {0};
@@ -261,7 +261,6 @@ static void write_steadily(int port, struct shape s, uint64_t rate, double secon
     while (wait_for(at, timer, &l, 1)) {
         if (ticked(timer)) {
             uint64_t now = now_us();
-            if (seconds > 0 && now - began > seconds * 1e6) break;
             for (due += (double)(now - before) * (double)rate / 1e6; due >= 1; due--) {
                 if (pending_full(&p)) {
                     late++;
@@ -332,9 +331,8 @@ int main(int argc, char **argv)
         ping(ports, count, tls);
     else if (strcmp(what, "fill") == 0 && argc == 4)
         fill(ports[0], shape_parse(argv[3]), tls);
-    else if (strcmp(what, "write") == 0 && argc >= 5)
-        write_steadily(ports[0], shape_parse(argv[3]), strtoull(argv[4], NULL, 10),
-                       argc > 5 ? atof(argv[5]) : 0, tls);
+    else if (strcmp(what, "write") == 0 && argc == 5)
+        write_steadily(ports[0], shape_parse(argv[3]), strtoull(argv[4], NULL, 10), tls);
     else if (strcmp(what, "lag") == 0 && argc == 4)
         lag(ports, tls);
     else

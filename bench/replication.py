@@ -115,7 +115,8 @@ def one_stream(bench, kind, shape):
 
 def cpu_per_write(bench, primary, replica, shape):
     before = cpu_us(primary), cpu_us(replica)
-    writer = bench.tool("write", primary.port, shape, STEADY_WRITES, STEADY_S)
+    writer = bench.tool("write", primary.port, shape, STEADY_WRITES)
+    time.sleep(STEADY_S)
     writes = bench.ended(writer)
     count = writes["answered"]
     return ((cpu_us(primary) - before[0]) / count, (cpu_us(replica) - before[1]) / count,
