@@ -105,7 +105,7 @@ struct config {
     // replication
     char *replicaof_host; // NULL: a primary
     int replicaof_port;
-    char *masterauth, *masteruser; // NULL: none
+    struct str *masterauth, *masteruser; // NULL: none
     bool replica_serve_stale_data, replica_read_only, repl_diskless_sync;
     bool repl_disable_tcp_nodelay;
     int repl_diskless_sync_delay_s, repl_diskless_sync_max_replicas;

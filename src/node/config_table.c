@@ -203,8 +203,8 @@ const struct directive config_directives[] = {
 
     // replication
     {"replicaof", "slaveof", &kind_replicaof, 0, "", IMMUTABLE | MULTI, 0, 0, NULL, NULL},
-    {"masterauth", NULL, &kind_nullable, AT(masterauth), "", SECRET, 0, 0, NULL, NULL},
-    {"masteruser", NULL, &kind_nullable, AT(masteruser), "", SECRET, 0, 0, NULL, NULL},
+    {"masterauth", NULL, &kind_secret, AT(masterauth), "", SECRET, 0, 0, NULL, NULL},
+    {"masteruser", NULL, &kind_secret, AT(masteruser), "", SECRET, 0, 0, NULL, NULL},
     BOOL("replica-serve-stale-data", "slave-serve-stale-data", replica_serve_stale_data, "yes", 0),
     BOOL("replica-read-only", "slave-read-only", replica_read_only, "yes", 0),
     BOOL("repl-diskless-sync", NULL, repl_diskless_sync, "yes", 0),

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "migrate/replay.h"
+#include "node/acl.h"
 #include "node/migrate_node.h"
 #include "node/notify.h"
 #include "node/parts.h"
@@ -107,7 +108,7 @@ struct restore {
     int freq;
     struct restore_stream *stream;
     struct value value;
-    bool has_value;
+    bool has_value, sanitized;
     struct replay *replay; // batches for replicas
     // What the replay counts on: no snapshot was cut, no database swapped or emptied since.
     uint32_t replay_epoch;
@@ -116,11 +117,19 @@ struct restore {
     struct waiter waiter;
 };
 
-static struct rdb_decode_options decode_options(const struct node *n)
+// "clients": all but our primary and users that skip-sanitize-payload trusts.
+static bool sanitizes(const struct client *c)
+{
+    int mode = c->node->config.sanitize_dump_payload;
+    bool trusted = c->user == NULL || c->user->payload == PAYLOAD_SKIP;
+    return mode == SANITIZE_YES || (mode == SANITIZE_CLIENTS && !trusted);
+}
+
+static struct rdb_decode_options decode_options(const struct client *c)
 {
     return (struct rdb_decode_options){
-        .limits = &n->config.limits,
-        .sanitize = n->config.sanitize_dump_payload != SANITIZE_NO,
+        .limits = &c->node->config.limits,
+        .sanitize = sanitizes(c),
     };
 }
 
@@ -320,8 +329,7 @@ static void stream_done(void *owner)
     restore_stream_drop(r->stream);
     r->stream = NULL;
     r->has_value = ok;
-    if (ok && r->node->config.sanitize_dump_payload != SANITIZE_NO)
-        r->node->stats.dump_payload_sanitizations++;
+    if (ok && r->sanitized) r->node->stats.dump_payload_sanitizations++;
     if (ok && !is_empty(&r->value)) {
         step_replay(r);
         return;
@@ -345,7 +353,7 @@ void restore_stream_chunk(struct client *c, const struct request_stream *piece)
 {
     struct node *n = c->node;
     if (piece->first) {
-        struct rdb_decode_options options = decode_options(n);
+        struct rdb_decode_options options = decode_options(c);
         c->restore = restore_stream_new(n->loop, piece->len, &options, n->skip_dump_checksum);
         restore_stream_listen(c->restore, &arriving, c);
     }
@@ -430,7 +438,7 @@ static void propagate_small(struct ctx *c, const struct restore *r)
 
 static bool decode_whole(struct ctx *c, struct restore *r)
 {
-    struct rdb_decode_options options = decode_options(c->node);
+    struct rdb_decode_options options = decode_options(c->client);
     struct bytes payload = ctx_arg(c, 3);
     struct error error = ERROR_OK;
     struct restore_decoder *d =
@@ -475,6 +483,7 @@ void restore_command(struct ctx *c)
     r->key = str_from(ctx_arg(c, 1));
     r->expire_ms = r->idle_s = r->freq = -1;
     r->from_primary = (c->client->flags & CLIENT_PRIMARY) != 0;
+    r->sanitized = sanitizes(c->client);
     r->suspension.gone = restore_gone;
     r->waiter.ready = step_attach;
     list_init(&r->waiter.link);

@@ -145,16 +145,21 @@ void replica_let_go_on(struct replica *r)
     machine_resume(&r->machine);
 }
 
-static void say(struct replica *r, int argc, const char *const *words)
+static void say_bytes(struct replica *r, int argc, const struct bytes *argv)
 {
-    struct bytes argv[8];
-    for (int i = 0; i < argc; i++)
-        argv[i] = bytes_from_cstr(words[i]);
     struct chain out;
     chain_init(&out);
     request_write(&out, argc, argv);
     machine_wrote(&r->machine);
     conn_write(r->conn, &out);
+}
+
+static void say(struct replica *r, int argc, const char *const *words)
+{
+    struct bytes argv[8];
+    for (int i = 0; i < argc; i++)
+        argv[i] = bytes_from_cstr(words[i]);
+    say_bytes(r, argc, argv);
 }
 
 void replica_send_ack(struct replica *r)
@@ -283,10 +288,10 @@ static int on_auth(struct machine *m, const struct machine_event *event)
     if (next != -1) return next;
     struct replica_settings s;
     settings_of(r, &s);
-    if (event->type == EVENT_ENTER && s.user != NULL)
-        say(r, 3, (const char *[]){"AUTH", s.user, s.password});
+    if (event->type == EVENT_ENTER && s.user.data != NULL)
+        say_bytes(r, 3, (struct bytes[]){BYTES("AUTH"), s.user, s.password});
     else if (event->type == EVENT_ENTER)
-        say(r, 2, (const char *[]){"AUTH", s.password});
+        say_bytes(r, 2, (struct bytes[]){BYTES("AUTH"), s.password});
     if (event->type != EVENT_BYTES || event->input.len == 0) return m->state;
     if (event->input.data[0] == '+') return REPLICA_PORT;
     log_warning(r->log, "Unable to AUTH to MASTER: %.*s", (int)event->input.len, event->input.data);
@@ -297,7 +302,7 @@ static bool no_password(const struct machine *m)
 {
     struct replica_settings s;
     settings_of(list_entry(m, struct replica, machine), &s);
-    return s.password == NULL;
+    return s.password.data == NULL;
 }
 
 // One REPLCONF that an old primary may not know.

@@ -26,7 +26,7 @@ struct replica_settings {
     bool tls;                    // tls-replication
     const char *source_address;  // bind-source-addr; NULL: any
     const char *verify_name;     // name that the primary's certificate must carry; NULL
-    const char *user, *password; // masteruser, masterauth; NULL: none
+    struct bytes user, password; // masteruser, masterauth; data NULL: none
     int listening_port;          // what we announce
     const char *announce_ip;     // replica-announce-ip; NULL: none
     uint64_t timeout_us;         // repl-timeout

@@ -31,8 +31,8 @@ static void follow_to(int index, const struct peer_step *last)
 {
     static struct peer_step steps[2 * STEPS + 4];
     int n = 0;
-    rig.settings.user = "repl";
-    rig.settings.password = "secret";
+    rig.settings.user = BYTES("repl");
+    rig.settings.password = BYTES("secret");
     rig.settings.announce_ip = "10.1.2.3";
     for (int i = 0; i <= index; i++) {
         if (handshake[i].expect != NULL)

@@ -60,18 +60,22 @@ def test_payload_versions(t):
     """Redis takes payloads of every version up to its own, and refuses later ones."""
     source, redis = t.wherry(), t.redis()
     data.fill(source.c, databases=(0,))
-    names = keys_of(source)
+    # RESTORE sets no time to live here, and digests have one in them.
+    names = [k for k in keys_of(source) if source.must("PTTL", k) == -1]
     want = {k: bytes(source.must("DEBUG", "DIGEST-VALUE", k)[0]) for k in names}
     for version in ("0", "5", "6", "7", "8", "9", "10"):
         source.must("CONFIG", "SET", "dump-rdb-version", version)
         redis.must("FLUSHALL")
+        refused, other = [], []
         for k in names:
             payload = source.must("DUMP", k)
-            reply = redis("RESTORE", k, 0, payload)
-            t.check(reply == b"OK", f"version {version}: {k!r} is taken", repr(reply))
+            if redis("RESTORE", k, 0, payload) != b"OK":
+                refused.append(k)
             fixed = 9 if payload[0] == 15 and version in "5678" else int(version)
-            t.check(version == "0" or payload[-10] == fixed, f"version {version} of {k!r}",
-                    payload[-10])
+            if version != "0" and payload[-10] != fixed:
+                other.append((k, payload[-10]))
+        t.equal(refused, [], f"version {version}: all are taken")
+        t.equal(other, [], f"version {version} stands in the payloads")
         wrong = [k for k in names if bytes(redis.must("DEBUG", "DIGEST-VALUE", k)[0]) != want[k]]
         t.equal(wrong, [], f"version {version}: equal digests")
     source.must("CONFIG", "SET", "dump-rdb-version", "11")
