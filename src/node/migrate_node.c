@@ -255,9 +255,7 @@ static bool parse_options(struct ctx *c, struct migrate_request *r, int *first_k
             }
             *first_key = i + 1;
             r->key_count = left;
-            if (left > 0) return true;
-            ctx_syntax_error(c);
-            return false;
+            return true;
         } else {
             ctx_syntax_error(c);
             return false;

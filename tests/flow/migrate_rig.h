@@ -131,7 +131,7 @@ static inline void put_large(const char *key)
         char field[32];
         int len = snprintf(field, sizeof(field), "field:%d", i);
         cr_assert(hash_add(&v, bytes_of(field, (size_t)len),
-                           BYTES("a value of some forty bytes, so it counts"), &rig.limits));
+                           BYTES("forty-forty-forty-forty-forty-forty-forty"), &rig.limits));
     }
     db_add(&rig.store, store_db(&rig.store, 0), bytes_from_cstr(key), &v);
 }

@@ -5,7 +5,7 @@ import threading
 import time
 
 import data
-from harness import CERTS, wires
+from harness import CERTS, Closed, wires
 from pings import CALM_MS, TRIES, Pinger
 
 
@@ -280,3 +280,93 @@ def test_writers_wait(t):
     t.equal(written, 1, "the writer is answered")
     t.check(waited < 6, "after the migration", f"{waited:.1f} s")
     t.equal(reader("HLEN", "big"), 100_001, "and wrote to the key that stayed")
+
+
+def test_answers_as_redis_gives_them(t):
+    """The same commands at a Redis and at a wherry, towards the same Redis: the same answers, and
+    the same keys on either side afterwards."""
+    target = t.redis()
+    target.must("CONFIG", "SET", "requirepass", "secret")
+    target.must("AUTH", "secret")
+    sources = [t.redis(), t.wherry()]
+    address, auth = target.address, ("AUTH", "secret")
+    cases = [
+        (*address, "a", 0, 5000),
+        (*address, "a", 0, 5000, "AUTH", "wrong"),
+        (*address, "a", 0, 5000, "AUTH2", "nobody", "secret"),
+        (*address, "a", 0, 5000, *auth),
+        (*address, "busy", 0, 5000, *auth),
+        (*address, "busy", 0, 5000, "REPLACE", *auth),
+        (*address, "nokey", 0, 5000, *auth),
+        (*address, "", 0, 5000, *auth, "KEYS", "a", "b", "nokey", "c"),
+        (*address, "", 0, 5000, *auth, "KEYS", "a", "busy", "b"),
+        (*address, "", 0, 5000, *auth, "KEYS", "busy", "a", "busy2", "b"),
+        (*address, "", 0, 5000, "COPY", *auth, "KEYS", "a", "busy", "b"),
+        (*address, "", 0, 5000, *auth, "KEYS", "nokey", "nokey2"),
+        (*address, "", 0, 5000, "COPY", "REPLACE", *auth, "KEYS", "a", "a"),
+        (*address, "a", 0, 5000, *auth, "KEYS", "b"),
+        (*address, "", 0, 5000, *auth, "KEYS"),
+        (*address, "a", 0, 5000, "AUTH"),
+        (*address, "a", 0, 5000, "NONSENSE"),
+        (*address, "a", 0, "soon"),
+        (*address, "a", "first", 5000),
+    ]
+    names = ("a", "b", "c", "busy", "busy2")
+    for words in cases:
+        got = []
+        for source in sources:
+            for server in (source, target):
+                server.must("FLUSHALL")
+                server.must("MSET", "busy", server.kind, "busy2", "2")
+            source.must("MSET", "a", "1", "b", "2", "c", "3")
+            reply = source("MIGRATE", *words)
+            got.append((bytes(reply), [source("EXISTS", k) for k in names],
+                        [target("EXISTS", k) for k in names]))
+        t.equal(got[1], got[0], "MIGRATE " + " ".join(map(str, words[2:])))
+
+
+def test_a_database_that_is_not_there(t):
+    """The answer is Redis's, but no key goes to the wrong database, as it does from a Redis."""
+    target = t.redis()
+    for source in (t.redis(), t.wherry()):
+        source.must("SET", "a", "1")
+        reply = source("MIGRATE", *target.address, "a", 999, 5000)
+        t.check(bytes(reply) == b"ERR Target instance replied with error: "
+                b"ERR DB index is out of range", f"{source.kind} tells it", repr(reply))
+        t.equal(source("EXISTS", "a"), 1, "the key stays")
+        if source.kind == "wherry":
+            t.equal(target("EXISTS", "a"), 0, "and is nowhere else")
+        target.must("FLUSHALL")
+
+
+def test_a_key_named_twice_moves_once(t):
+    """Redis sends it twice, and is refused the second time. Here it is gone by then."""
+    source, target = t.wherry(), t.redis()
+    source.must("MSET", "a", "1", "b", "2")
+    t.equal(source("MIGRATE", *target.address, "", 0, 5000, "KEYS", "a", "a", "b"), b"OK", "OK")
+    t.equal([source("EXISTS", "a", "b"), target("EXISTS", "a", "b")], [0, 2], "both have moved")
+
+
+def test_limits_of_length(t):
+    """A payload that is longer than its target takes, or than we may send, is told by name."""
+    redis, source, other = t.redis(), t.wherry(), t.wherry()
+    data.big_hash(source.c, "big", 30_000)
+    want = source.must("DEBUG", "DIGEST-VALUE", "big")
+    for target in (redis, other):
+        target.must("CONFIG", "SET", "proto-max-bulk-len", "1mb")
+        reply = source("MIGRATE", *target.address, "big", 0, 5000)
+        t.check(b"invalid bulk length" in reply and b"'big'" in reply,
+                f"{target.kind} refuses a length", repr(reply))
+        t.equal(source("EXISTS", "big"), 1, "the key stays")
+    source.must("CONFIG", "SET", "proto-max-bulk-len", "1mb")
+    reply = source("MIGRATE", *other.address, "big", 0, 5000)
+    t.check(b"'big'" in reply and b"1048576" in reply, "our own limit", repr(reply))
+    for server in (source, other):
+        server.must("CONFIG", "SET", "proto-max-restore-len", "100mb")
+    t.equal(source("MIGRATE", *other.address, "big", 0, 5000), b"OK", "proto-max-restore-len")
+    t.equal(other.must("DEBUG", "DIGEST-VALUE", "big"), want, "equal digests")
+    try:
+        reply = other.client()("SET", "x", b"y" * 2_000_000)
+    except (Closed, OSError):
+        reply = b"closed"
+    t.check(reply != b"OK", "other arguments keep their limit", repr(reply))
