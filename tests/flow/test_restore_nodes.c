@@ -248,6 +248,19 @@ Test(restore_nodes, a_client_that_goes_leaves_nothing_anywhere)
     cr_assert_eq(keys(1), 0u);
 }
 
+// What it had heard of has a time to live.
+Test(restore_nodes, a_replica_that_is_promoted_in_the_middle_forgets_it)
+{
+    send_and_stop_in_the_middle();
+    run(1, "REPLICAOF NO ONE", "+OK\r\n");
+    cr_assert_eq(keys(1), 1u, "the temporary key");
+    cr_assert_null(find(1, 0, "k"));
+    cr_assert_eq(dict_count(store_db(&m[1].node->store, 0)->expires), 1u, "it would stay for ever");
+    sim_run_for(sim, 610ull * 1000000);
+    cr_assert_eq(keys(1), 0u);
+    cr_assert_not_null(find(0, 0, "k"), "the primary has it all the same");
+}
+
 // ---- replicas that take it slowly ---------------------------------------------------------------
 
 enum { MANY_ELEMENTS = 600000, QUEUED_AT_MOST = 3 << 20 };
