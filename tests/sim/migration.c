@@ -800,8 +800,9 @@ static void play(struct world *w)
 }
 
 static const struct world_case cases[] = {
-    {"an acknowledged key waits for DEBUG RELOAD, which waits for its hold", 20008},
-    {"a batch waits for DEBUG RELOAD, which waits for an acknowledged key", 20003},
+    // Found anew with the mistake put back, since worlds have become others.
+    {"an acknowledged key waits for DEBUG RELOAD, which waits for its hold", 207},
+    {"a batch waits for DEBUG RELOAD, which waits for an acknowledged key", 614},
     {0},
 };
 

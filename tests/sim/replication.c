@@ -21,7 +21,8 @@ enum {
     GENERATION_FIELDS = 180, // more than a small hash has
     GENERATION_DB = 9,
     TICK_US = 20000,
-    LEVEL_US = 10 * 1000 * 1000, // until all is one again, and thrice repl-timeout
+    LEVEL_US = 10 * 1000 * 1000,  // until all is one again, and thrice repl-timeout
+    FAILOVER_ARRIVES_US = 100000, // at the node that is asked
     ANSWERS_US = 60 * 1000 * 1000,
 };
 
@@ -35,7 +36,7 @@ struct scene {
     bool breaks, partitions, crashes, roles, whole, saves, kills, upsets, limits;
     bool strict;              // no full sync after the first
     bool failovers, restarts; // in strict worlds: planned ones, of leaves of the tree
-    uint64_t full_before;
+    uint64_t full_before, failover_asked_us;
     struct world_timer tick, fault, role;
     size_t hash_entries;
     struct client_link *admins[WORLD_MEMBERS_MAX];
@@ -252,9 +253,17 @@ static bool one_history(const struct scene *s)
     return true;
 }
 
+static bool restarting(const struct scene *s)
+{
+    for (int i = 0; i < s->w->member_count; i++)
+        if (s->w->members[i].restart_at_us > sim_now_us(s->w->sim)) return true;
+    return false;
+}
+
 static void fail_over(struct scene *s)
 {
     struct world *w = s->w;
+    s->failover_asked_us = sim_now_us(w->sim);
     struct client_link *admin = s->admins[s->root];
     const struct member *to = &w->members[pick(w, (uint64_t)w->member_count)];
     // A replica acknowledges once a second: most are to come to something.
@@ -281,7 +290,7 @@ static void on_role(struct world_timer *t)
     if (!member_ready(&w->members[next])) return;
     // Who misses two changes of roles has to sync in full: a primary knows the history before its
     // own.
-    if (s->strict && !one_history(s)) return;
+    if (s->strict && (!one_history(s) || restarting(s))) return;
     if (member_up(root_of(s)) && (s->strict || chance(w, 25))) {
         fail_over(s);
         return;
@@ -360,11 +369,19 @@ static void crash_or_restart(struct scene *s, struct member *m)
     }
 }
 
+// Whoever is restarted now may come back with a configuration from before its new role.
+static bool failing_over(const struct scene *s)
+{
+    int root = only_primary(s);
+    return root < 0 || repl_writes_paused(s->w->members[root].node) ||
+           sim_now_us(s->w->sim) < s->failover_asked_us + FAILOVER_ARRIVES_US;
+}
+
 // It saves its data and its place in the history, and nobody follows it meanwhile.
 static void restart_leaf(struct scene *s, struct member *m)
 {
     struct world *w = s->w;
-    if (!member_ready(m) || m->index == s->root || !repl_link_up(m->node)) return;
+    if (m->index == s->root || !one_history(s) || failing_over(s)) return;
     for (int i = 0; i < w->member_count; i++)
         if (w->members[i].follows == m->index) return;
     m->restart_at_us = sim_now_us(w->sim) + pick_spread(w, 1000, 2000000);
@@ -539,6 +556,18 @@ static void await(struct scene *s, bool (*done)(void *arg), const char *what)
     world_fail(s->w, "%s", what);
 }
 
+// What a RESTORE was told under is gone with it, unless its node has died or lost its role
+// meanwhile.
+static void check_nothing_temporary(struct scene *s)
+{
+    if (s->crashes || s->roles || s->failovers || s->whole) return;
+    for (int i = 0; i < s->w->member_count; i++) {
+        struct member *m = &s->w->members[i];
+        if (node_key_count(m->node) != node_lasting_keys(m->node))
+            world_fail(s->w, "%s is left with keys of a RESTORE", m->host);
+    }
+}
+
 static void check_equal(struct scene *s)
 {
     struct member *root = root_of(s);
@@ -647,6 +676,7 @@ static void play(struct world *w)
     if (!sim_run_while_not(w->sim, all_answered, s, ANSWERS_US)) world_check_quiet(w);
     await(s, level, "not level in the end");
     check_equal(s);
+    check_nothing_temporary(s);
     if (s->strict && full_syncs(s) != s->full_before)
         world_fail(w, "%llu full syncs where partial ones were possible",
                    (unsigned long long)(full_syncs(s) - s->full_before));

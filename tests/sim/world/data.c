@@ -151,6 +151,19 @@ uint64_t node_digest(const struct node *n)
     return sum;
 }
 
+uint64_t node_lasting_keys(const struct node *n)
+{
+    uint64_t count = 0;
+    for (int i = 0; i < n->store.live->count; i++) {
+        struct dict_iter it;
+        dict_iter_begin(&it, n->store.live->dbs[i].keys);
+        for (struct entry *e; (e = dict_iter_next(&it)) != NULL;)
+            count += !is_temporary_key(entry_key(e));
+        dict_iter_end(&it);
+    }
+    return count;
+}
+
 uint64_t node_key_count(const struct node *n)
 {
     return keyspace_keys(n->store.live);

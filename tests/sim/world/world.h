@@ -119,6 +119,7 @@ uint64_t member_full_syncs(const struct member *m);
 // Of all keys of all databases, but for those under which a RESTORE is being told to replicas.
 uint64_t node_digest(const struct node *n);
 uint64_t node_key_count(const struct node *n);
+uint64_t node_lasting_keys(const struct node *n); // without those
 bool is_temporary_key(struct bytes key);
 // Writes down what a value holds, as far as a line goes.
 void world_note_value(struct world *w, const char *whose, const struct entry *e);
