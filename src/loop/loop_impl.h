@@ -1,10 +1,11 @@
 // What both backends of the loop share. A backend embeds `struct loop` first in its own struct,
 // fills `ops`, and drives it with the loop_* functions below; users include loop.h alone.
 //
-// One iteration of a backend: tasks, before-wait hooks, a turn of jobs if any are ready (and then
-// tasks and hooks again), wait, dispatch what came. Whatever calls out to an owner stands between
-// loop_enter and loop_leave, which is how every hold is measured; leaving also fires deadlines that
-// have become due, so that a deadline is late by at most one hold.
+// One iteration of a backend: tasks and before-wait hooks, again where hooks left tasks, a turn of
+// jobs if any are ready (and then tasks and hooks again), wait, dispatch what came. Whatever calls
+// out to an owner stands between loop_enter and loop_leave, which is how every hold is measured;
+// leaving also fires deadlines that have become due, so that a deadline is late by at most one
+// hold.
 #ifndef WHERRY_LOOP_LOOP_IMPL_H
 #define WHERRY_LOOP_LOOP_IMPL_H
 

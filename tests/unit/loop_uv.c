@@ -211,6 +211,66 @@ Test(loop_uv, signals, .timeout = 10)
     loop_free(c.loop);
 }
 
+// ---- before the loop waits --------------------------------------------------------------------
+
+// What a reply over TLS goes through: gathered by one hook, encrypted by a task, written by the
+// other hook.
+struct relay {
+    struct loop *loop;
+    struct before_wait gather, write;
+    struct task encrypt;
+    bool answered, encrypted;
+    uint64_t answered_in, written_in; // iterations
+};
+
+static void on_gather(struct before_wait *hook)
+{
+    struct relay *r = list_entry(hook, struct relay, gather);
+    if (r->answered) loop_defer(r->loop, &r->encrypt);
+    r->answered = false;
+}
+
+static void on_encrypt(struct task *task)
+{
+    list_entry(task, struct relay, encrypt)->encrypted = true;
+}
+
+static void on_write(struct before_wait *hook)
+{
+    struct relay *r = list_entry(hook, struct relay, write);
+    if (!r->encrypted) return;
+    r->written_in = loop_stats(r->loop)->iterations;
+    loop_stop(r->loop);
+}
+
+struct question {
+    struct deadline deadline;
+    struct relay *relay;
+};
+
+static void on_question(struct deadline *d)
+{
+    struct relay *r = ((struct question *)d)->relay;
+    r->answered = true;
+    r->answered_in = loop_stats(r->loop)->iterations;
+}
+
+Test(loop_uv, what_hooks_hand_on_goes_out_before_the_loop_waits, .timeout = 10)
+{
+    struct relay r = {.loop = new_loop(), .gather.run = on_gather, .write.run = on_write};
+    struct question q = {.deadline.fire = on_question, .relay = &r};
+    task_init(&r.encrypt, on_encrypt);
+    loop_before_wait(r.loop, &r.write); // the network's, which runs last
+    loop_before_wait(r.loop, &r.gather);
+    deadline_arm(r.loop, &q.deadline, loop_now_us(r.loop) + 2000);
+    loop_run(r.loop);
+    cr_expect_eq(r.written_in, r.answered_in + 1, "answered in %d, written in %d",
+                 (int)r.answered_in, (int)r.written_in);
+    before_wait_remove(&r.gather);
+    before_wait_remove(&r.write);
+    loop_free(r.loop);
+}
+
 // ---- files ----------------------------------------------------------------------------------
 
 struct file {
