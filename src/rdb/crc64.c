@@ -5,8 +5,8 @@
 // Eight bytes a turn ("slicing-by-8", Kounavis and Berry 2005). A CRC is linear: the table's entry
 // for a byte is the xor of the entries for its bits. So the compiler makes all 8 x 256 entries from
 // the 8 x 8 below, each of which is what a single bit becomes after it has gone through k + 1
-// bytes.
-#include "base/bytes.h"
+// bytes. Long inputs are folded first where the processor can (crc64_fold.c).
+#include "rdb/crc64_fold.h"
 #include "rdb/rdb.h"
 
 // clang-format off
@@ -60,7 +60,7 @@ static uint64_t load_le64(const unsigned char *p)
     return word;
 }
 
-uint64_t crc64(uint64_t crc, const void *data, size_t len)
+uint64_t crc64_by_table(uint64_t crc, const void *data, size_t len)
 {
     const unsigned char *p = data;
     for (; len >= 8; p += 8, len -= 8) {
@@ -72,4 +72,15 @@ uint64_t crc64(uint64_t crc, const void *data, size_t len)
     for (; len > 0; p++, len--)
         crc = table[0][(crc ^ *p) & 255] ^ crc >> 8;
     return crc;
+}
+
+uint64_t crc64(uint64_t crc, const void *data, size_t len)
+{
+    enum { FOLD_FROM_BYTES = 256 };
+    if (len < FOLD_FROM_BYTES || !crc64_can_fold()) return crc64_by_table(crc, data, len);
+    size_t whole = len - len % CRC64_FOLD_BYTES;
+    unsigned char folded[16];
+    crc64_fold(crc, data, whole, folded);
+    crc = crc64_by_table(0, folded, sizeof(folded));
+    return crc64_by_table(crc, (const char *)data + whole, len - whole);
 }

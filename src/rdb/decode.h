@@ -63,6 +63,8 @@ struct rdb_entry {
 struct rdb_sink {
     bool (*aux)(void *owner, struct bytes name, struct bytes value, struct error *error);
     bool (*resize)(void *owner, int db, uint64_t keys, uint64_t expires, struct error *error);
+    // Optional: an entry with this key comes, once its value has been read.
+    void (*coming)(void *owner, int db, struct bytes key);
     bool (*entry)(void *owner, struct rdb_entry *entry, struct error *error);
     // A function library (RDB_OP_FUNCTION2), opaque. NULL: refused with a message.
     bool (*function)(void *owner, struct bytes code, struct error *error);

@@ -43,9 +43,20 @@ static void begin(struct value_decoder *d, bool zset, uint64_t announced)
 static enum rdb_progress add_field(struct value_decoder *d, struct rdb_reader *r,
                                    struct bytes field, struct bytes value)
 {
-    if (!hash_add(&d->value, field, value, d->options.limits))
-        return decode_twice(r, "hash field", field);
-    return RDB_DONE;
+    struct bytes twice = field;
+    if (!hash_is_table(&d->value)) {
+        bool added = hash_add(&d->value, field, value, d->options.limits);
+        return added ? RDB_DONE : decode_twice(r, "hash field", field);
+    }
+    if (hash_batch_add(&d->value, &d->batch, field, value, &twice)) return RDB_DONE;
+    return decode_twice(r, "hash field", twice);
+}
+
+static enum rdb_progress end_hash(struct value_decoder *d, struct rdb_reader *r)
+{
+    struct bytes twice;
+    bool added = !hash_is_table(&d->value) || hash_batch_flush(&d->value, &d->batch, &twice);
+    return added ? RDB_DONE : decode_twice(r, "hash field", twice);
 }
 
 static enum rdb_progress add_member(struct value_decoder *d, struct rdb_reader *r,
@@ -100,7 +111,7 @@ enum rdb_progress decode_hash(struct value_decoder *d, struct rdb_reader *r)
         if (!rdb_reader_work(r, 2 + decode_cost(field.len + value.len)) && d->left > 0)
             return RDB_BUDGET;
     }
-    return RDB_DONE;
+    return end_hash(d, r);
 }
 
 // A score as Redis before RDB version 8 wrote it: a length and a text, or one byte alone.
@@ -238,7 +249,7 @@ static enum rdb_progress add_pairs(struct value_decoder *d, struct rdb_reader *r
         struct listpack_entry entry;
         enum pack_next next = pack_next(&d->pack, &entry);
         if (next == PACK_CORRUPT) return decode_pack_corrupt(d, r, d->pack.kind);
-        if (next == PACK_END) return RDB_DONE;
+        if (next == PACK_END) return zset ? RDB_DONE : end_hash(d, r);
         if (d->step == PACK_FIRST) {
             d->entry = entry;
             d->step = PACK_SECOND;

@@ -64,7 +64,7 @@ int rdb_lowest_version(const struct value *v)
 void encoder_init(struct rdb_encoder *e, const struct value *v, bool compress, int version)
 {
     *e = (struct rdb_encoder){
-        .v = v, .next = encoders[v->type], .version = version, .compress = compress};
+        .v = v, .next = encoders[v->type], .version = version, .squeeze.on = compress};
 }
 
 void encoder_free(struct rdb_encoder *e)
@@ -87,12 +87,12 @@ bool encoder_put(struct rdb_encoder *e, struct bytes text)
         e->counted += rdb_plain_bytes(text);
         return true;
     }
-    if (rdb_put_compact(&e->stage, text, e->compress)) {
+    if (rdb_put_compact(&e->stage, text, &e->squeeze)) {
         e->work += (uint32_t)text.len / 16;
         return true;
     }
     // An attempt to compress that came to nothing is work as well.
-    if (e->compress && text.len <= RDB_COMPRESS_MAX_BYTES) e->work += (uint32_t)text.len / 32;
+    if (e->squeeze.on && text.len <= RDB_COMPRESS_MAX_BYTES) e->work += (uint32_t)text.len / 32;
     rdb_put_length(&e->stage, text.len);
     if (text.len <= ENCODER_STAGE_BYTES) {
         buf_append_bytes(&e->stage, text);

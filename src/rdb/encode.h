@@ -46,6 +46,14 @@ void dump_counter_free(struct dump_counter *d);
 // Pieces of a file, appended whole (all small).
 void rdb_put_length(struct buf *out, uint64_t length);
 void rdb_put_string(struct buf *out, struct bytes s, bool compress);
+// Whether strings are to be tried with LZF, and how that went: where it has saved nothing for many
+// in a row, only some are tried until one shrinks. So data that does not compress (it is random,
+// or compressed already) costs little.
+struct rdb_squeeze {
+    bool on;
+    uint8_t failed, skipped;
+};
+void rdb_put_squeezed(struct buf *out, struct bytes s, struct rdb_squeeze *squeeze);
 void rdb_put_header(struct buf *out, int version);
 void rdb_put_aux(struct buf *out, const char *name, struct bytes value);
 void rdb_put_select_db(struct buf *out, int db);

@@ -24,7 +24,7 @@ struct rdb_encoder {
     const struct value *v;
     void (*next)(struct rdb_encoder *e);
     int version; // whose types it is made of
-    bool compress;
+    struct rdb_squeeze squeeze;
     bool finished;     // nothing comes after what is staged and lent
     struct buf stage;  // comes first,
     struct bytes lent; // then this, borrowed from the value

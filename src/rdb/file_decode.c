@@ -220,6 +220,7 @@ static enum rdb_progress on_entry(struct rdb_file_decoder *d, struct rdb_reader 
         r->layout = READER_AS_STR;
         RDB_TRY(rdb_reader_string(r, &key));
         kept_set(&d->key, r, key);
+        if (d->sink->coming != NULL) d->sink->coming(d->owner, d->db, kept_view(&d->key));
         d->part = 1;
     }
     enum rdb_progress progress = value_decoder_run(&d->value, r);

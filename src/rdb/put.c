@@ -8,6 +8,8 @@
 #include <stdio.h>
 
 enum { INT8_FORM = 0xC0, INT16_FORM = 0xC1, INT32_FORM = 0xC2, LZF_FORM = 0xC3 };
+// Attempts in vain after which only one string in so many is tried.
+enum { SQUEEZE_FAILED_MAX = 64, SQUEEZE_ONE_IN = 16 };
 enum { NUMBER_TEXT_MAX_BYTES = 11, COMPRESS_MIN_BYTES = 21, COMPRESS_SAVES_BYTES = 4 };
 enum { LENGTH_14_FORM = 0x40, LENGTH_32_FORM = 0x80, LENGTH_64_FORM = 0x81, LENGTH_MAX_BYTES = 9 };
 
@@ -113,7 +115,6 @@ void rdb_put_lzf_head(struct buf *out, size_t packed_len, size_t raw_len)
 
 static bool put_lzf(struct buf *out, struct bytes s)
 {
-    if (s.len < COMPRESS_MIN_BYTES || s.len > RDB_COMPRESS_MAX_BYTES) return false;
     // Packed behind the longest head that there can be, then moved up to the real one.
     enum { HEAD_MAX = 1 + 2 * LENGTH_MAX_BYTES };
     char *to = buf_reserve(out, HEAD_MAX + s.len);
@@ -125,9 +126,31 @@ static bool put_lzf(struct buf *out, struct bytes s)
     return true;
 }
 
-bool rdb_put_compact(struct buf *out, struct bytes s, bool compress)
+static bool squeeze(struct buf *out, struct bytes s, struct rdb_squeeze *q)
 {
-    return put_number(out, s) || (compress && put_lzf(out, s));
+    if (!q->on || s.len < COMPRESS_MIN_BYTES || s.len > RDB_COMPRESS_MAX_BYTES) return false;
+    if (q->failed == SQUEEZE_FAILED_MAX) {
+        if (++q->skipped < SQUEEZE_ONE_IN) return false;
+        q->skipped = 0;
+    }
+    if (put_lzf(out, s)) {
+        q->failed = 0;
+        return true;
+    }
+    if (q->failed < SQUEEZE_FAILED_MAX) q->failed++;
+    return false;
+}
+
+bool rdb_put_compact(struct buf *out, struct bytes s, struct rdb_squeeze *q)
+{
+    return put_number(out, s) || squeeze(out, s, q);
+}
+
+void rdb_put_squeezed(struct buf *out, struct bytes s, struct rdb_squeeze *q)
+{
+    if (rdb_put_compact(out, s, q)) return;
+    rdb_put_length(out, s.len);
+    buf_append_bytes(out, s);
 }
 
 uint64_t rdb_plain_bytes(struct bytes s)
@@ -140,9 +163,8 @@ uint64_t rdb_plain_bytes(struct bytes s)
 
 void rdb_put_string(struct buf *out, struct bytes s, bool compress)
 {
-    if (rdb_put_compact(out, s, compress)) return;
-    rdb_put_length(out, s.len);
-    buf_append_bytes(out, s);
+    struct rdb_squeeze q = {.on = compress};
+    rdb_put_squeezed(out, s, &q);
 }
 
 // ---- pieces of a file -------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 #ifndef WHERRY_RDB_PUT_H
 #define WHERRY_RDB_PUT_H
 
-#include "base/bytes.h"
+#include "rdb/encode.h"
 
 void rdb_put_u8(struct buf *out, uint8_t byte);
 void rdb_put_le64(struct buf *out, uint64_t number);
@@ -11,7 +11,7 @@ void rdb_put_double(struct buf *out, double number);
 void rdb_put_double_text(struct buf *out, double number);
 // The whole string as a short integer, or LZF, when it has such a form; false, and nothing put,
 // when it is to be written as it is.
-bool rdb_put_compact(struct buf *out, struct bytes s, bool compress);
+bool rdb_put_compact(struct buf *out, struct bytes s, struct rdb_squeeze *squeeze);
 // How many bytes rdb_put_string, without compression, would put.
 uint64_t rdb_plain_bytes(struct bytes s);
 // What stands before `packed_len` bytes of LZF that give `raw_len`.

@@ -70,6 +70,7 @@ bool value_decoder_free_step(struct value_decoder *d, struct budget *budget)
             return false;
         d->has_value = false;
     }
+    hash_batch_free(&d->batch);
     kept_free(&d->first);
     listpack_free(d->pack_copy);
     mem_free(d->block);

@@ -5,6 +5,7 @@
 
 #include "rdb/pack.h"
 #include "rdb/rdb_reader.h"
+#include "value/hash.h"
 #include "value/stream_group.h"
 
 // A pack is checked and put in its place in one go up to this size, in slices above it.
@@ -26,11 +27,12 @@ struct value_decoder {
     struct value value;
     bool has_value; // `value` is initialised and ours to free
 
-    uint8_t step;         // of the type's own function; 0 at first
-    uint64_t left;        // elements still to come
-    struct kept first;    // field of a hash, member of a zset, while the rest is awaited; a blob
-    uint64_t container;   // of a quicklist's node
-    unsigned char *block; // a long one, while it is looked through
+    uint8_t step;            // of the type's own function; 0 at first
+    uint64_t left;           // elements still to come
+    struct hash_batch batch; // of a hash: not yet in its table
+    struct kept first;       // field of a hash, member of a zset, while the rest is awaited; a blob
+    uint64_t container;      // of a quicklist's node
+    unsigned char *block;    // a long one, while it is looked through
     size_t block_len;
 
     struct pack pack;
@@ -80,7 +82,8 @@ enum rdb_progress decode_pack_corrupt(const struct value_decoder *d, struct rdb_
 enum rdb_progress decode_twice(struct rdb_reader *r, const char *what, struct bytes name);
 
 // How many elements a container is told to expect: what was announced, as far as that may be
-// believed. `limit` is where its compact encoding ends: above that it needs to be told so.
+// believed. `limit` is where its compact encoding ends: above that it
+// needs to be told so.
 static inline uint64_t decode_expect(uint64_t announced, size_t limit)
 {
     uint64_t most = RDB_CLAIM_BYTES / 64;

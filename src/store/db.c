@@ -46,11 +46,11 @@ struct entry *db_add(struct store *s, struct db *db, struct bytes key, const str
     return e;
 }
 
-struct entry *db_try_add(struct store *s, struct db *db, struct bytes key,
+struct entry *db_try_add(struct store *s, struct db *db, struct bytes key, uint64_t hash,
                          const struct value *value)
 {
     struct entry *e = entry_new(s, key, value);
-    if (dict_insert(db->keys, e)) return e;
+    if (dict_insert_hashed(db->keys, e, hash)) return e;
     mem_free(e);
     return NULL;
 }

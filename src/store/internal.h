@@ -21,8 +21,9 @@ void hold_wake(struct store *s, struct entry *e);
 
 // ---- entries (db.c) -------------------------------------------------------------------------
 
-// As db_add, or NULL when the key is there: the value is the caller's still.
-struct entry *db_try_add(struct store *s, struct db *db, struct bytes key,
+// As db_add, given dict_hash of the key; NULL when the key is there: the value is the caller's
+// still.
+struct entry *db_try_add(struct store *s, struct db *db, struct bytes key, uint64_t hash,
                          const struct value *value);
 
 // ---- discards (discard.c) -------------------------------------------------------------------

@@ -27,7 +27,8 @@ struct loader {
     struct job job;
     struct deadline rest; // key delay
     uint64_t keys_since_rest;
-    int64_t now_ms; // when loading began: what has expired by then
+    uint64_t coming_hash; // of the key whose value is being read
+    int64_t now_ms;       // when loading began: what has expired by then
     bool ended, over, asked;
     struct loader_stats stats;
 };
@@ -80,6 +81,16 @@ static bool on_resize(void *owner, int db, uint64_t keys, uint64_t expires, stru
     return true;
 }
 
+// By the time that its value has been read, the place of the key has been fetched into the cache.
+static void on_coming(void *owner, int db, struct bytes key)
+{
+    struct loader *l = owner;
+    if (db < 0 || db >= l->into->count) return;
+    struct dict *keys = l->into->dbs[db].keys;
+    l->coming_hash = dict_hash(keys, key);
+    dict_prefetch(keys, l->coming_hash);
+}
+
 static bool on_entry(void *owner, struct rdb_entry *in, struct error *error)
 {
     struct loader *l = owner;
@@ -100,7 +111,7 @@ static bool on_entry(void *owner, struct rdb_entry *in, struct error *error)
         store_free_value(s, &in->value);
         return true;
     }
-    struct entry *e = db_try_add(s, db, in->key, &in->value);
+    struct entry *e = db_try_add(s, db, in->key, l->coming_hash, &in->value);
     if (e == NULL) {
         store_free_value(s, &in->value);
         return error_set(error, ERROR_CORRUPT, "RDB has duplicated key '%.*s' in DB %d",
@@ -123,8 +134,11 @@ static void on_empty_key(void *owner, struct bytes key, enum rdb_type type)
                    (int)(key.len < 200 ? key.len : 200), key.data);
 }
 
-static const struct rdb_sink loader_sink = {
-    .aux = on_aux, .resize = on_resize, .entry = on_entry, .empty_key = on_empty_key};
+static const struct rdb_sink loader_sink = {.aux = on_aux,
+                                            .resize = on_resize,
+                                            .coming = on_coming,
+                                            .entry = on_entry,
+                                            .empty_key = on_empty_key};
 
 // ---- the job --------------------------------------------------------------------------------
 

@@ -309,6 +309,12 @@ void dict_expect(struct dict *d, uint64_t count)
     d->expected = count < EXPECT_MAX ? count : EXPECT_MAX;
 }
 
+void dict_prefetch(const struct dict *d, uint64_t hash)
+{
+    for (int t = 0; t < 2 && d->bits[t] != NO_TABLE; t++)
+        __builtin_prefetch(&d->table[t][hash & (table_size(d, t) - 1)], 1);
+}
+
 // ---- lookup and change ------------------------------------------------------------------------
 
 void *dict_find_hashed(struct dict *d, struct bytes key, uint64_t hash)

@@ -38,6 +38,9 @@ size_t dict_memory(const struct dict *d, int samples, size_t (*item_bytes)(const
 
 uint64_t dict_hash(const struct dict *d, struct bytes key);
 
+// Begins to fetch what a lookup or an insertion of this hash will touch.
+void dict_prefetch(const struct dict *d, uint64_t hash);
+
 // The item, or NULL. The _hashed forms take dict_hash(d, key), computed once for many uses.
 void *dict_find(struct dict *d, struct bytes key);
 void *dict_find_hashed(struct dict *d, struct bytes key, uint64_t hash);

@@ -125,6 +125,46 @@ bool hash_add(struct value *v, struct bytes field, struct bytes value,
     return true;
 }
 
+bool hash_is_table(const struct value *v)
+{
+    return !packed(v);
+}
+
+bool hash_batch_flush(struct value *v, struct hash_batch *b, struct bytes *twice)
+{
+    struct dict *d = v->u.dict;
+    for (int i = 0; i < b->count; i++) {
+        struct bytes field = pair_key(b->pairs[i]);
+        if (dict_find_hashed(d, field, b->hashes[i]) != NULL) {
+            *twice = field;
+            // Those before it are the table's.
+            memmove(b->pairs, b->pairs + i, (size_t)(b->count - i) * sizeof(b->pairs[0]));
+            b->count -= i;
+            return false;
+        }
+        dict_insert_new(d, b->pairs[i], b->hashes[i]);
+    }
+    b->count = 0;
+    return true;
+}
+
+bool hash_batch_add(struct value *v, struct hash_batch *b, struct bytes field, struct bytes value,
+                    struct bytes *twice)
+{
+    if (b->count == HASH_BATCH && !hash_batch_flush(v, b, twice)) return false;
+    uint64_t hash = dict_hash(v->u.dict, field);
+    dict_prefetch(v->u.dict, hash);
+    b->pairs[b->count] = pair_new(field, value);
+    b->hashes[b->count++] = hash;
+    return true;
+}
+
+void hash_batch_free(struct hash_batch *b)
+{
+    while (b->count > 0)
+        pair_dict.free_item(b->pairs[--b->count]);
+}
+
 bool hash_delete(struct value *v, struct bytes field)
 {
     if (!packed(v)) return dict_delete(v->u.dict, field);

@@ -12,6 +12,8 @@
 #include "value/dict.h"
 #include "value/value.h"
 
+struct pair;
+
 struct value_scratch {
     char text[2][TEXT_I64_BYTES + 3];
 };
@@ -30,6 +32,21 @@ bool hash_delete(struct value *v, struct bytes field); // false when it was not 
 // For builders: false, and nothing changed, when the field is there already.
 bool hash_add(struct value *v, struct bytes field, struct bytes value,
               const struct value_limits *limits) __attribute__((warn_unused_result));
+// The same for many fields of a hash that is a table: what each insertion touches in memory is
+// fetched while others are prepared. Zero-initialised; flush at the end, or free.
+enum { HASH_BATCH = 8 };
+struct hash_batch {
+    int count;
+    struct pair *pairs[HASH_BATCH];
+    uint64_t hashes[HASH_BATCH];
+};
+bool hash_is_table(const struct value *v);
+// False when a field comes twice, with a view of it that is valid until hash_batch_free.
+bool hash_batch_add(struct value *v, struct hash_batch *b, struct bytes field, struct bytes value,
+                    struct bytes *twice) __attribute__((warn_unused_result));
+bool hash_batch_flush(struct value *v, struct hash_batch *b, struct bytes *twice)
+    __attribute__((warn_unused_result));
+void hash_batch_free(struct hash_batch *b);
 // A hash that will hold `fields` of them; the count need not be trusted. Call on an empty one.
 void hash_reserve(struct value *v, uint64_t fields, const struct value_limits *limits);
 

@@ -63,8 +63,13 @@ static void on_empty(void *owner, struct bytes key, enum rdb_type type)
     buf_printf(&s->text, " of type %d\n", (int)type);
 }
 
-static const struct rdb_sink sink = {on_aux, on_resize, on_entry, on_function, on_empty};
-static const struct rdb_sink sink_without_functions = {on_aux, on_resize, on_entry, NULL, NULL};
+static const struct rdb_sink sink = {.aux = on_aux,
+                                     .resize = on_resize,
+                                     .entry = on_entry,
+                                     .function = on_function,
+                                     .empty_key = on_empty};
+static const struct rdb_sink sink_without_functions = {
+    .aux = on_aux, .resize = on_resize, .entry = on_entry};
 
 struct outcome {
     enum rdb_progress progress;

@@ -280,6 +280,28 @@ Test(rdb_old, a_block_that_is_written_anew_is_always_looked_through)
     must_refuse_unsanitized(RDB_LIST_QUICKLIST_2, BYTES("\x01\x01\x00"), &limits, "is empty");
 }
 
+// Fields of a table are added some at a time.
+Test(rdb_old, a_field_that_comes_twice_is_refused_wherever_it_is)
+{
+    enum { FIELDS = 700 };
+    static const int places[] = {0, 1, 509, 512, 515, 516, 519, 520, 521, 698};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        for (int again = places[i] + 1; again < FIELDS; again += 1 + (again - places[i]) / 2) {
+            struct buf body = BUF_EMPTY;
+            rdb_put_length(&body, FIELDS);
+            for (int n = 0; n < FIELDS; n++) {
+                char field[16];
+                snprintf(field, sizeof(field), "f%d", n == again ? places[i] : n);
+                rdb_put_string(&body, bytes_from_cstr(field), false);
+                rdb_put_string(&body, BYTES("value"), false);
+            }
+            char expected[64];
+            snprintf(expected, sizeof(expected), "hash field \"f%d\" comes twice", places[i]);
+            must_refuse(RDB_HASH, &body, expected);
+        }
+    }
+}
+
 static struct value zset_of_three(void)
 {
     struct value_limits limits = default_limits();

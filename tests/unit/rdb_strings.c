@@ -1,4 +1,5 @@
 // Below the values: checksum, LZF, lengths, strings short and long, and what a claim may cost.
+#include "rdb/crc64_fold.h"
 #include "rdb/lzf.h"
 #include "unit/rdb_support.h"
 
@@ -20,6 +21,63 @@ Test(rdb_crc64, known_sums)
             cr_assert_eq(crc64(5, bytes + at, len), bitwise);
         }
     }
+}
+
+// Long ones go another way where the processor can.
+Test(rdb_crc64, folded_sums_are_those_of_the_table)
+{
+    enum { BYTES = 4096 + 8 };
+    static unsigned char bytes[BYTES];
+    for (size_t i = 0; i < BYTES; i++)
+        bytes[i] = (unsigned char)(i * i * 31 + i * 7 + (i >> 5));
+    for (size_t at = 0; at < 8; at++) {
+        for (size_t len = 0; len <= BYTES - at; len += 1 + len / 9)
+            cr_assert_eq(crc64(at * 0x9e3779b97f4a7c15, bytes + at, len),
+                         crc64_by_table(at * 0x9e3779b97f4a7c15, bytes + at, len),
+                         "%zu bytes from %zu", len, at);
+    }
+    unsigned char folded[16];
+    if (!crc64_can_fold()) return;
+    for (size_t len = CRC64_FOLD_BYTES; len <= 4096; len += CRC64_FOLD_BYTES) {
+        crc64_fold(len, bytes, len, folded);
+        cr_assert_eq(crc64_by_table(0, folded, sizeof(folded)), crc64_by_table(len, bytes, len));
+    }
+}
+
+// ---- when LZF is tried ----------------------------------------------------------------------
+
+Test(rdb_squeeze, data_that_never_shrinks_is_tried_now_and_then)
+{
+    char noise[100], pattern[100];
+    uint64_t x = 88172645463325252;
+    for (size_t i = 0; i < sizeof(noise); i++) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        noise[i] = (char)x;
+        pattern[i] = "abcd"[i % 4];
+    }
+    struct bytes random = bytes_of(noise, sizeof(noise)), regular = bytes_of(pattern, 100);
+    struct rdb_squeeze q = {.on = true};
+    struct buf out = BUF_EMPTY;
+    for (int i = 0; i < 1000; i++)
+        rdb_put_squeezed(&out, random, &q);
+    cr_expect_eq(buf_len(&out), 1000 * 102, "as they are, behind a length");
+    int as_is = 0;
+    for (;; as_is++) {
+        size_t before = buf_len(&out);
+        rdb_put_squeezed(&out, regular, &q);
+        if (buf_len(&out) - before < 50) break;
+    }
+    cr_expect_gt(as_is, 0);
+    cr_expect_lt(as_is, 16);
+    buf_clear(&out);
+    for (int i = 0; i < 50; i++) // once it has shrunk, each is tried
+        rdb_put_squeezed(&out, i % 2 ? random : regular, &q);
+    cr_expect_lt(buf_len(&out), 25 * 102 + 25 * 50);
+    q.on = false;
+    buf_clear(&out);
+    rdb_put_squeezed(&out, regular, &q);
+    cr_expect_eq(buf_len(&out), 102);
+    buf_free(&out);
 }
 
 // ---- LZF ----------------------------------------------------------------------------------------
