@@ -82,8 +82,7 @@ enum rdb_progress decode_pack_corrupt(const struct value_decoder *d, struct rdb_
 enum rdb_progress decode_twice(struct rdb_reader *r, const char *what, struct bytes name);
 
 // How many elements a container is told to expect: what was announced, as far as that may be
-// believed. `limit` is where its compact encoding ends: above that it
-// needs to be told so.
+// believed. `limit` is where its compact encoding ends: above that it needs to be told so.
 static inline uint64_t decode_expect(uint64_t announced, size_t limit)
 {
     uint64_t most = RDB_CLAIM_BYTES / 64;

@@ -17,6 +17,7 @@
 #include "store/internal.h"
 
 #include "base/mem.h"
+#include "value/string.h"
 
 #include <assert.h>
 
@@ -26,9 +27,14 @@ enum {
     // When this much waits behind a large value, it is encoded without minding windows: what writes
     // push out is to be counted by the sinks' own limits.
     SNAPSHOT_BEHIND_BYTES = 1 << 20,
+    // For a write that waits, so much is produced beyond the windows: enough that bursts of sinks
+    // don't hold it up, and no more, or a client that writes on and on would turn the whole
+    // snapshot into memory. Sinks that have taken nothing for so long are not waited for.
+    SNAPSHOT_AHEAD_BYTES = 16 << 20,
+    SNAPSHOT_PATIENCE_US = 1000000,
     BUCKET_UNITS = 20, // work units (loop.h): for a bucket, for an entry besides its bytes
     ENTRY_UNITS = 10,
-    WALK_BUCKETS = 4,
+    WALK_BUCKETS = 10,
     GATHERED_MAX = 64, // entries
 };
 
@@ -48,8 +54,12 @@ struct large {
 struct snapshot {
     struct store *store;
     struct job job;
-    struct deadline rest; // key delay
+    struct deadline rest;     // key delay
+    struct deadline patience; // with sinks that take nothing while a write waits
+    int64_t taken;            // by the sink that has taken most, and its window
+    bool sinks_stall;
     struct rdb_options options;
+    struct rdb_squeeze squeeze; // of small strings
     uint32_t epoch;
     struct list sinks;
 
@@ -116,13 +126,46 @@ static void stream_append(struct snapshot *n, struct bytes data)
     }
 }
 
-static bool any_room(const struct snapshot *n)
+// Of the sink that has most.
+static int64_t sinks_room(const struct snapshot *n)
 {
+    int64_t most = INT64_MIN;
     list_each(at, &n->sinks)
     {
         struct snapshot_sink *sink = list_entry(at, struct snapshot_sink, link);
-        if (sink->room(sink) > 0) return true;
+        int64_t room = sink->room(sink);
+        if (room > most) most = room;
     }
+    return most;
+}
+
+static bool any_room(const struct snapshot *n)
+{
+    return sinks_room(n) > 0;
+}
+
+static void patience_over(struct deadline *d)
+{
+    struct snapshot *n = list_entry(d, struct snapshot, patience);
+    n->sinks_stall = true;
+    job_start(n->store->loop, &n->job);
+}
+
+// May more be produced for a write that waits? If not, the sinks have some time to take what there
+// is.
+static bool room_ahead(struct snapshot *n)
+{
+    struct loop *loop = n->store->loop;
+    int64_t room = sinks_room(n), taken = INT64_MAX;
+    if (__builtin_add_overflow((int64_t)n->bytes, room, &taken)) taken = INT64_MAX;
+    if (taken > n->taken) {
+        n->taken = taken;
+        n->sinks_stall = false;
+        deadline_cancel(loop, &n->patience);
+    }
+    if (room > -(int64_t)SNAPSHOT_AHEAD_BYTES || n->sinks_stall) return true;
+    if (!deadline_armed(&n->patience))
+        deadline_arm(loop, &n->patience, loop_now_us(loop) + SNAPSHOT_PATIENCE_US);
     return false;
 }
 
@@ -146,17 +189,27 @@ static void emitted(struct snapshot *n, struct entry *e)
     n->keys_since_rest++;
 }
 
-static void emit_small(struct snapshot *n, struct entry *e, int db)
+static void put_small(struct snapshot *n, struct buf *out, const struct value *v)
 {
-    bool queued = n->current != NULL || buf_len(&n->behind) > 0;
-    struct buf *out = queued ? &n->behind : &n->scratch;
-    put_head(n, out, e, db);
-    struct rdb_encoder *encoder = rdb_encoder_new(&e->value, &n->options);
+    char text[TEXT_I64_BYTES];
+    if (v->type == VALUE_STRING) {
+        rdb_put_squeezed(out, string_view(v, text), &n->squeeze);
+        return;
+    }
+    struct rdb_encoder *encoder = rdb_encoder_new(v, &n->options);
     while (!rdb_encoder_done(encoder)) {
         char *to = buf_reserve(out, SNAPSHOT_PIECE_BYTES);
         buf_commit(out, rdb_encoder_read(encoder, to, SNAPSHOT_PIECE_BYTES, NULL));
     }
     rdb_encoder_free(encoder);
+}
+
+static void emit_small(struct snapshot *n, struct entry *e, int db)
+{
+    bool queued = n->current != NULL || buf_len(&n->behind) > 0;
+    struct buf *out = queued ? &n->behind : &n->scratch;
+    put_head(n, out, e, db);
+    put_small(n, out, &e->value);
     emitted(n, e);
     if (queued) return;
     stream_append(n, buf_view(out));
@@ -213,14 +266,14 @@ static void large_end(struct snapshot *n)
 }
 
 // Does a write wait for one of the large values at hand?
-static bool awaited(struct snapshot *n)
+static bool awaited(const struct snapshot *n)
 {
     if (n->current != NULL && hold_has_waiters(n->store, n->current->entry)) return true;
     list_each(at, &n->urgent)
     {
         if (hold_has_waiters(n->store, list_entry(at, struct large, link)->entry)) return true;
     }
-    return n->current != NULL && buf_len(&n->behind) > SNAPSHOT_BEHIND_BYTES;
+    return false;
 }
 
 // ---- parts ----------------------------------------------------------------------------------
@@ -307,6 +360,7 @@ static void snapshot_finish(struct snapshot *n, const struct error *error)
     struct store *s = n->store;
     job_stop(s->loop, &n->job);
     deadline_cancel(s->loop, &n->rest);
+    deadline_cancel(s->loop, &n->patience);
     if (n->current != NULL) {
         rdb_encoder_free(n->encoder);
         hold_release_snapshot(s, n->current->entry);
@@ -387,6 +441,14 @@ static bool rest(struct snapshot *n)
     return true;
 }
 
+// Is nothing to be produced now?
+static bool must_rest(struct snapshot *n)
+{
+    if (n->current != NULL && buf_len(&n->behind) > SNAPSHOT_BEHIND_BYTES) return false;
+    if (awaited(n)) return !room_ahead(n);
+    return !any_room(n) || rest(n);
+}
+
 static void rest_over(struct deadline *d)
 {
     struct snapshot *n = list_entry(d, struct snapshot, rest);
@@ -401,7 +463,7 @@ static enum job_state snapshot_step(struct job *job, struct budget *budget)
         if (n->current == NULL && buf_len(&n->behind) > 0) {
             behind_step(n);
             units = SNAPSHOT_PIECE_BYTES / 64;
-        } else if (!awaited(n) && (!any_room(n) || rest(n))) {
+        } else if (must_rest(n)) {
             deliver(n);
             return JOB_IDLE;
         } else if (n->current != NULL) {
@@ -534,10 +596,13 @@ bool snapshot_start(struct store *s, const struct rdb_options *options,
     struct snapshot *n = mem_new(struct snapshot);
     n->store = s;
     n->options = *options;
+    n->squeeze.on = options->compress;
     n->epoch = ++s->epoch;
     n->selected_db = -1;
     n->began_us = loop_now_us(s->loop);
     n->rest.fire = rest_over;
+    n->patience.fire = patience_over;
+    n->taken = INT64_MIN;
     list_init(&n->sinks);
     list_init(&n->queue);
     list_init(&n->urgent);

@@ -4,7 +4,8 @@
 // Walk: buckets by SCAN cursor; an entry whose epoch is older than the snapshot's is emitted once
 // and given the snapshot's epoch. Small entries are emitted at once, also just before a write to
 // them (store_before_write). Large ones are held and encoded piece by piece; while somebody waits
-// for one, sinks' windows are not minded. Keys made after the cut carry the new epoch: skipped.
+// for one, up to 16 MiB are produced beyond the sinks' windows, or without regard to them when no
+// sink has taken anything for a second. Keys made after the cut carry the new epoch: skipped.
 #ifndef WHERRY_STORE_SNAPSHOT_H
 #define WHERRY_STORE_SNAPSHOT_H
 

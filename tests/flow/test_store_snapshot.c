@@ -394,6 +394,43 @@ Test(store_snapshot, a_write_to_a_large_value_waits_for_its_encoding_alone)
     world_free(&w);
 }
 
+// Without the bound, a client that waits for one large value after the other would have the whole
+// snapshot in memory; without the second, one sink that stands still would keep it waiting.
+Test(store_snapshot, a_write_that_waits_is_served_so_far_ahead_of_the_sinks)
+{
+    enum { HUGE_BYTES = 20 << 20, AHEAD_BYTES = (16 << 20) + (128 << 10) };
+    struct world w;
+    world_init(&w, 9, DBS);
+    add(&w, 0, "huge", value_made(&w, MADE_STRING, HUGE_BYTES, 1));
+    struct keeper k;
+    keeper_init(&k, 1000, false);
+    start(&w, false, (struct keeper *[]){&k}, 1);
+    struct told t = {.waiter.ready = on_ready, .world = &w};
+    list_init(&t.waiter.link);
+    cr_expect_eq(store_before_write(&w.store, 0, BYTES("huge"), &t.waiter), WRITE_WAIT);
+    sim_run_for(w.sim, 600000);
+    for (int i = 0; i < 20; i++) {
+        size_t before = buf_len(&k.got);
+        cr_expect_gt(k.unread, AHEAD_BYTES - (256 << 10), "as far as it may");
+        cr_expect_lt(k.unread, AHEAD_BYTES, "and no further");
+        k.unread -= 100000; // now and then it takes a little
+        snapshot_kick(&w.store);
+        sim_run_for(w.sim, 900000);
+        cr_expect_geq(buf_len(&k.got), before + 100000 - (64 << 10));
+    }
+    cr_expect_eq(t.count, 0);
+    sim_run_for(w.sim, 200000); // more than a second since it took something
+    sim_run_for(w.sim, 2000000);
+    cr_expect_eq(t.count, 1, "it stands still, and nobody waits for it");
+    cr_expect_gt(buf_len(&k.got), HUGE_BYTES);
+    k.window = INT64_MAX;
+    snapshot_kick(&w.store);
+    sim_run_for(w.sim, 1000000);
+    cr_expect(k.ended);
+    buf_free(&k.got);
+    world_free(&w);
+}
+
 Test(store_snapshot, sinks_leave_and_cancelling_tells_those_who_stay)
 {
     struct world w;
