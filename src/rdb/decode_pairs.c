@@ -206,7 +206,9 @@ static enum rdb_progress survey(struct value_decoder *d, struct rdb_reader *r, b
         survey_entry(d, &limits, entry, text);
         if (!rdb_reader_work(r, decode_cost(text.len))) return RDB_BUDGET;
     }
-    if (d->pack_entries % 2 != 0) return decode_pack_corrupt(d, r, kind);
+    // Redis never wrote an empty zipmap: it takes one for damage, not for an empty key.
+    bool damaged = d->pack_entries % 2 != 0 || (kind == PACK_ZIPMAP && d->pack_entries == 0);
+    if (damaged) return decode_pack_corrupt(d, r, kind);
     struct bytes blob = kept_view(&d->first);
     if (d->pack_entries == 0 || !d->pack_fits) {
         begin(d, zset, d->pack_entries / 2);

@@ -277,6 +277,8 @@ Test(rdb_old, a_block_that_is_written_anew_is_always_looked_through)
     must_refuse_unsanitized(RDB_HASH_ZIPLIST, BYTES(ziplist), &limits, "integrity check failed");
     must_refuse_unsanitized(RDB_HASH_LISTPACK, BYTES(listpack), &narrow,
                             "listpack with dup elements");
+    must_refuse_unsanitized(RDB_HASH_ZIPMAP, BYTES("\x02\x00\xff"), &limits,
+                            "Zipmap integrity check failed");
     must_refuse_unsanitized(RDB_LIST_QUICKLIST_2, BYTES("\x01\x01\x00"), &limits, "is empty");
 }
 
