@@ -35,7 +35,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void settings_of(const struct replica *r, struct replica_settings *out)
+void replica_settings_of(const struct replica *r, struct replica_settings *out)
 {
     *out = (struct replica_settings){0};
     r->host->settings(r->owner, out);
@@ -145,23 +145,6 @@ void replica_let_go_on(struct replica *r)
     machine_resume(&r->machine);
 }
 
-static void say_bytes(struct replica *r, int argc, const struct bytes *argv)
-{
-    struct chain out;
-    chain_init(&out);
-    request_write(&out, argc, argv);
-    machine_wrote(&r->machine);
-    conn_write(r->conn, &out);
-}
-
-static void say(struct replica *r, int argc, const char *const *words)
-{
-    struct bytes argv[8];
-    for (int i = 0; i < argc; i++)
-        argv[i] = bytes_from_cstr(words[i]);
-    say_bytes(r, argc, argv);
-}
-
 void replica_send_ack(struct replica *r)
 {
     if (r->conn == NULL || !replica_link_up(r) || r->old_primary) return;
@@ -239,7 +222,7 @@ static int on_connect(struct machine *m, const struct machine_event *event)
     if (next != -1) return next;
     if (event->type != EVENT_ENTER) return m->state;
     struct replica_settings s;
-    settings_of(r, &s);
+    replica_settings_of(r, &s);
     snprintf(r->peer, sizeof(r->peer), "%s:%d", s.host, s.port);
     m->peer = r->peer;
     struct conn_target target = {.host = s.host,
@@ -253,209 +236,6 @@ static int on_connect(struct machine *m, const struct machine_event *event)
     if (r->asleep) replica_hold_back(r);
     log_notice(r->log, "MASTER <-> REPLICA sync started");
     return m->state;
-}
-
-static bool starts(struct bytes line, const char *word)
-{
-    size_t len = strlen(word);
-    return line.len >= len && memcmp(line.data, word, len) == 0;
-}
-
-static int on_ping(struct machine *m, const struct machine_event *event)
-{
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    if (event->type == EVENT_ENTER) say(r, 1, (const char *[]){"PING"});
-    if (event->type != EVENT_BYTES || event->input.len == 0) return m->state;
-    // Errors that only say "not before AUTH" come from a living primary.
-    bool alive = event->input.data[0] == '+' || starts(event->input, "-NOAUTH") ||
-                 starts(event->input, "-NOPERM") ||
-                 starts(event->input, "-ERR operation not permitted");
-    if (!alive) {
-        log_warning(r->log, "Error reply to PING from master: '%.*s'", (int)event->input.len,
-                    event->input.data);
-        return replica_retry(r);
-    }
-    log_notice(r->log, "Master replied to PING, replication can continue...");
-    return REPLICA_AUTH;
-}
-
-static int on_auth(struct machine *m, const struct machine_event *event)
-{
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    struct replica_settings s;
-    settings_of(r, &s);
-    if (event->type == EVENT_ENTER && s.user.data != NULL)
-        say_bytes(r, 3, (struct bytes[]){BYTES("AUTH"), s.user, s.password});
-    else if (event->type == EVENT_ENTER)
-        say_bytes(r, 2, (struct bytes[]){BYTES("AUTH"), s.password});
-    if (event->type != EVENT_BYTES || event->input.len == 0) return m->state;
-    if (event->input.data[0] == '+') return REPLICA_PORT;
-    log_warning(r->log, "Unable to AUTH to MASTER: %.*s", (int)event->input.len, event->input.data);
-    return replica_retry(r);
-}
-
-static bool no_password(const struct machine *m)
-{
-    struct replica_settings s;
-    settings_of(list_entry(m, struct replica, machine), &s);
-    return s.password.data == NULL;
-}
-
-// One REPLCONF that an old primary may not know.
-static int after_replconf(struct replica *r, const struct machine_event *event, const char *what,
-                          int next)
-{
-    if (event->type != EVENT_BYTES || event->input.len == 0) return r->machine.state;
-    if (event->input.data[0] != '+' && event->input.data[0] != '-') {
-        log_warning(r->log, "Unexpected reply to REPLCONF %s from master: %.*s", what,
-                    event->input.len < 200 ? (int)event->input.len : 200, event->input.data);
-        return replica_retry(r);
-    }
-    if (event->input.data[0] == '-')
-        log_notice(r->log, "(Non critical) Master does not understand REPLCONF %s: %.*s", what,
-                   (int)event->input.len, event->input.data);
-    return next;
-}
-
-static int on_port(struct machine *m, const struct machine_event *event)
-{
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    if (event->type == EVENT_ENTER) {
-        struct replica_settings s;
-        settings_of(r, &s);
-        char port[16];
-        snprintf(port, sizeof(port), "%d", s.listening_port);
-        say(r, 3, (const char *[]){"REPLCONF", "listening-port", port});
-    }
-    return after_replconf(r, event, "listening-port", REPLICA_IP);
-}
-
-static bool no_announce_ip(const struct machine *m)
-{
-    struct replica_settings s;
-    settings_of(list_entry(m, struct replica, machine), &s);
-    return s.announce_ip == NULL;
-}
-
-static int on_ip(struct machine *m, const struct machine_event *event)
-{
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    if (event->type == EVENT_ENTER) {
-        struct replica_settings s;
-        settings_of(r, &s);
-        say(r, 3, (const char *[]){"REPLCONF", "ip-address", s.announce_ip});
-    }
-    return after_replconf(r, event, "ip-address", REPLICA_CAPA);
-}
-
-static int on_capa(struct machine *m, const struct machine_event *event)
-{
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    if (event->type == EVENT_ENTER)
-        say(r, 5, (const char *[]){"REPLCONF", "capa", "eof", "capa", "psync2"});
-    return after_replconf(r, event, "capa", REPLICA_PSYNC);
-}
-
-static void ask_psync(struct replica *r)
-{
-    struct replica_settings s;
-    settings_of(r, &s);
-    char offset[24] = "-1";
-    if (r->cached) {
-        snprintf(offset, sizeof(offset), "%lld", (long long)r->stream->offset + 1);
-        log_notice(r->log, "Trying a partial resynchronization (request %s:%s).", r->stream->id,
-                   offset);
-    } else {
-        log_notice(r->log, "Partial resynchronization not possible (no cached master)");
-    }
-    const char *words[4] = {"PSYNC", r->cached ? r->stream->id : "?", offset, "FAILOVER"};
-    say(r, s.failover ? 4 : 3, words);
-}
-
-static int on_continue(struct replica *r, const struct psync_reply *reply)
-{
-    log_notice(r->log, "Successful partial resynchronization with master.");
-    if (reply->replid[0] != '\0' && strcmp(reply->replid, r->stream->id) != 0) {
-        // The same history under a new id; our own replicas have to hear of it.
-        repl_stream_follow_id(r->stream, reply->replid);
-        log_notice(r->log, "Master replication ID changed to %s", r->stream->id);
-        r->host->history_changed(r->owner);
-    }
-    repl_stream_activate(r->stream);
-    log_notice(r->log, "MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.");
-    return REPLICA_STREAM;
-}
-
-// It does not know PSYNC, or refuses it for a reason of its own: SYNC will tell.
-static int ask_sync(struct replica *r, struct bytes reply)
-{
-    if (reply.len < 4 || memcmp(reply.data, "-ERR", 4) != 0)
-        log_warning(r->log, "Unexpected reply to PSYNC from master: %.*s", (int)reply.len,
-                    reply.data);
-    else
-        log_notice(r->log, "Master does not support PSYNC or is in error state (reply: %.*s)",
-                   (int)reply.len, reply.data);
-    struct replica_settings s;
-    settings_of(r, &s);
-    if (s.failover) return replica_retry(r); // it has answered; nothing is to be copied from it
-    log_notice(r->log, "Retrying with SYNC...");
-    r->old_primary = true;
-    r->sync_offset = 0;
-    rng_hex(r->stream->rng, r->sync_id, REPL_ID_BYTES);
-    r->sync_id[REPL_ID_BYTES] = '\0';
-    say(r, 1, (const char *[]){"SYNC"});
-    return REPLICA_HEADER;
-}
-
-static int on_psync(struct machine *m, const struct machine_event *event)
-{
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    if (event->type == EVENT_ENTER) {
-        r->old_primary = false;
-        ask_psync(r);
-    }
-    if (event->type != EVENT_BYTES || event->input.len == 0) return m->state;
-    struct replica_settings s;
-    settings_of(r, &s);
-    struct psync_reply reply;
-    line_parse_psync(event->input, &reply);
-    bool taken = reply.answer == PSYNC_CONTINUE || reply.answer == PSYNC_FULLRESYNC;
-    if (s.failover && reply.answer != PSYNC_NONSENSE) r->host->failover_answer(r->owner, taken);
-    switch (reply.answer) {
-    case PSYNC_CONTINUE:
-        if (r->cached) return on_continue(r, &reply);
-        log_warning(r->log, "MASTER continues a history that was not asked for");
-        return replica_retry(r);
-    case PSYNC_FULLRESYNC:
-        memcpy(r->sync_id, reply.replid, sizeof(r->sync_id));
-        r->sync_offset = reply.offset;
-        log_notice(r->log, "Full resync from master: %s:%lld", r->sync_id,
-                   (long long)r->sync_offset);
-        return REPLICA_HEADER;
-    case PSYNC_NOT_NOW:
-        log_notice(r->log, "MASTER is currently unable to PSYNC but should be in the future: %.*s",
-                   (int)event->input.len, event->input.data);
-        return replica_retry(r);
-    case PSYNC_REFUSED:
-        return ask_sync(r, event->input);
-    case PSYNC_NONSENSE:
-        break;
-    }
-    log_warning(r->log, "Unexpected reply to PSYNC from master: %.*s",
-                event->input.len < 200 ? (int)event->input.len : 200, event->input.data);
-    return replica_retry(r);
 }
 
 // ---- stream -----------------------------------------------------------------------------------
@@ -544,7 +324,7 @@ static uint64_t duration_us(const struct machine *m, enum deadline_kind kind)
 {
     if (kind == DEADLINE_BACKOFF) return REPLICA_RETRY_US;
     struct replica_settings s;
-    settings_of(list_entry(m, const struct replica, machine), &s);
+    replica_settings_of(list_entry(m, const struct replica, machine), &s);
     return s.timeout_us;
 }
 
@@ -567,14 +347,14 @@ static const struct machine_state states[REPLICA_STATES] = {
     [REPLICA_BACKOFF] = {"backoff", DEADLINE_BACKOFF, on_backoff,
                          TO(REPLICA_CONNECT) | TO(REPLICA_OFF), NULL, 0},
     [REPLICA_CONNECT] = {"connect", DEADLINE_CONNECT, on_connect, TO(REPLICA_PING) | OUT, NULL, 0},
-    [REPLICA_PING] = {"ping", DEADLINE_REPLY, on_ping, TO(REPLICA_AUTH) | OUT, NULL, 0},
-    [REPLICA_AUTH] = {"auth", DEADLINE_REPLY, on_auth, TO(REPLICA_PORT) | OUT, no_password,
-                      REPLICA_PORT},
-    [REPLICA_PORT] = {"port", DEADLINE_REPLY, on_port, TO(REPLICA_IP) | OUT, NULL, 0},
-    [REPLICA_IP] = {"ip", DEADLINE_REPLY, on_ip, TO(REPLICA_CAPA) | OUT, no_announce_ip,
-                    REPLICA_CAPA},
-    [REPLICA_CAPA] = {"capa", DEADLINE_REPLY, on_capa, TO(REPLICA_PSYNC) | OUT, NULL, 0},
-    [REPLICA_PSYNC] = {"psync", DEADLINE_SILENCE, on_psync,
+    [REPLICA_PING] = {"ping", DEADLINE_REPLY, replica_on_ping, TO(REPLICA_AUTH) | OUT, NULL, 0},
+    [REPLICA_AUTH] = {"auth", DEADLINE_REPLY, replica_on_auth, TO(REPLICA_PORT) | OUT,
+                      replica_no_password, REPLICA_PORT},
+    [REPLICA_PORT] = {"port", DEADLINE_REPLY, replica_on_port, TO(REPLICA_IP) | OUT, NULL, 0},
+    [REPLICA_IP] = {"ip", DEADLINE_REPLY, replica_on_ip, TO(REPLICA_CAPA) | OUT,
+                    replica_no_announce_ip, REPLICA_CAPA},
+    [REPLICA_CAPA] = {"capa", DEADLINE_REPLY, replica_on_capa, TO(REPLICA_PSYNC) | OUT, NULL, 0},
+    [REPLICA_PSYNC] = {"psync", DEADLINE_SILENCE, replica_on_psync,
                        TO(REPLICA_HEADER) | TO(REPLICA_STREAM) | OUT, NULL, 0},
     [REPLICA_HEADER] = {"header", DEADLINE_SILENCE, replica_on_header, TO(REPLICA_TRANSFER) | OUT,
                         NULL, 0},

@@ -27,6 +27,19 @@ const char *replica_why(const struct machine_event *event);
 // What every state before the stream answers in the same way; -1: the event is the state's own.
 int replica_common(struct replica *r, const struct machine_event *event);
 
+// What the directives say now.
+void replica_settings_of(const struct replica *r, struct replica_settings *out);
+
+// replica_handshake.c
+int replica_on_ping(struct machine *m, const struct machine_event *event);
+int replica_on_auth(struct machine *m, const struct machine_event *event);
+bool replica_no_password(const struct machine *m);
+int replica_on_port(struct machine *m, const struct machine_event *event);
+int replica_on_ip(struct machine *m, const struct machine_event *event);
+bool replica_no_announce_ip(const struct machine *m);
+int replica_on_capa(struct machine *m, const struct machine_event *event);
+int replica_on_psync(struct machine *m, const struct machine_event *event);
+
 // replica_sync.c
 void replica_drop_sync(struct replica *r);
 int replica_on_header(struct machine *m, const struct machine_event *event);
