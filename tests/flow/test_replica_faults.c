@@ -67,8 +67,8 @@ static void get_to(const struct row *row)
 {
     static struct peer_step steps[2 * ROWS];
     int n = 0;
-    rig.settings.user = "repl";
-    rig.settings.password = "secret";
+    rig.settings.user = BYTES("repl");
+    rig.settings.password = BYTES("secret");
     rig.settings.announce_ip = "10.1.2.3";
     for (const struct row *at = rows; at <= row; at++) {
         if (at->expect != NULL) steps[n++] = (struct peer_step)DO_EXPECT_PAST(at->expect);
