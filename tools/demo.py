@@ -187,7 +187,12 @@ def link_line(text):
     """A link of INFO replication, for people: where it stands, what bounds that, how fast it goes."""
     link = dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
     left = int(link["left_ms"])
-    bound = f"{link['deadline']} deadline in {left / 1000:.1f} s" if left >= 0 else "no deadline"
+    if left >= 0:
+        bound = f"{link['deadline']} deadline in {left / 1000:.1f} s"
+    elif link["deadline"] == "none":
+        bound = "no deadline"
+    else:  # we hold the peer back: its silence is not its own
+        bound = f"{link['deadline']} deadline stands still"
     return (f"{link['state']}, {bound}, {int(link['bytes']) / 1e6:.1f} MB at "
             f"{int(link['bytes_per_s']) / 1e6:.0f} MB/s")
 
