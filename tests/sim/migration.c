@@ -801,8 +801,8 @@ static void play(struct world *w)
 
 static const struct world_case cases[] = {
     // Found anew with the mistake put back, since worlds have become others.
-    {"an acknowledged key waits for DEBUG RELOAD, which waits for its hold", 207},
-    {"a batch waits for DEBUG RELOAD, which waits for an acknowledged key", 614},
+    {"an acknowledged key waits for DEBUG RELOAD, which waits for its hold", 614},
+    {"a key is acknowledged while DEBUG RELOAD has the store frozen", 1210},
     {0},
 };
 
