@@ -29,10 +29,13 @@ CFLAGS_release := -O2 -g $(HARDEN) -DWHERRY_JEMALLOC
 LIBS_release   := -ljemalloc
 CFLAGS_asan    := -Wno-format-truncation -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LIBS_asan      :=
+# What the fuzzers run tells them where it goes; they themselves don't.
+CFLAGS_fuzz    := $(CFLAGS_asan) -fsanitize-coverage=trace-pc
+LIBS_fuzz      :=
 CFLAGS_tsan    := -Wno-format-truncation -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 LIBS_tsan      :=
 CFLAGS  := -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS_$(MODE)) -Isrc -MMD -MP $(EXTRA_CFLAGS)
-LDFLAGS := -pie -Wl,-z,relro,-z,now $(filter -fsanitize%,$(CFLAGS_$(MODE)))
+LDFLAGS := -pie -Wl,-z,relro,-z,now $(filter -fsanitize=%,$(CFLAGS_$(MODE)))
 LIBS    := -luv $(if $(filter no,$(TLS)),,-lssl) -lcrypto -lhiredis -llzf -lbsd -lm -lpthread $(LIBS_$(MODE))
 OUT     := $(BUILD)$(if $(filter-out release,$(MODE)),/$(MODE))$(if $(filter no,$(TLS)),/no-tls)
 
@@ -159,8 +162,9 @@ graph: deps
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/driver.o $(OUT)/libwherry.a
 	$(call SAY,link $@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(OUT)/tests/fuzz/driver.o: CFLAGS := $(filter-out -fsanitize-coverage=%,$(CFLAGS))
 fuzz:
-	$(MAKE) MODE=asan fuzz-run
+	$(MAKE) MODE=fuzz fuzz-run
 fuzz-run: $(FUZZ_BIN)
 	@for t in $(FUZZ_BIN); do n=$${t##*/fuzz_}; $$t $(FUZZ_SECONDS) tests/fuzz/corpus/$$n || exit 1; done
 

@@ -1,7 +1,10 @@
 // A small fuzzer around any LLVMFuzzerTestOneInput, for gcc's sanitizers, which come without
-// libFuzzer: takes files of a corpus, damages and mixes them, runs them, for so many seconds.
+// libFuzzer: takes files of a corpus, damages and mixes them, runs them, for so many seconds. The
+// code under test tells where it goes (-fsanitize-coverage=trace-pc); an input that takes a path
+// that none took before joins the others, to be damaged further.
 //
-//   fuzz_x <seconds> <corpus dir> [seed]   prints seed and executions; a crash ends the process
+//   fuzz_x <seconds> <corpus dir> [seed]   prints seed, executions and new paths; a crash ends the
+//                                          process
 //   fuzz_x replay <file>...                runs files as they are
 //
 // The input that runs is in the file "<program>.last" (mapped, so that it survives the crash);
@@ -21,6 +24,11 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { INPUT_MAX_BYTES = 1 << 20, FILE_MAX = 4096, CHECK_CLOCK_EVERY = 64 };
+enum {
+    EDGES = 1 << 16,            // steps from one block of code to the next, by a hash
+    KEPT_MAX = 4096,            // inputs that joined the corpus
+    KEPT_MAX_BYTES = 16 * 1024, // of each
+};
 
 static const char last_magic[8] = "fuzzlast";
 
@@ -35,8 +43,55 @@ struct fuzzer {
     size_t count;
     struct rng rng;
     struct last *last;
-    uint64_t executions;
+    uint64_t executions, paths;
+    size_t given; // files of the corpus; those after them joined
 };
+
+// ---- where the code goes --------------------------------------------------------------------
+
+static union {
+    uint8_t count[EDGES];
+    uint64_t word[EDGES / 8];
+} taken;                    // in the run that is under way
+static uint8_t seen[EDGES]; // in any run: a bit for each order of magnitude
+static uint32_t block_before;
+
+void __sanitizer_cov_trace_pc(void);
+void __sanitizer_cov_trace_pc(void)
+{
+    // By the distance to a place in the program, which is the same wherever it is loaded.
+    uintptr_t here = (uintptr_t)__builtin_return_address(0) - (uintptr_t)LLVMFuzzerTestOneInput;
+    uint32_t block = (uint32_t)(here * 0x9E3779B97F4A7C15u >> 40);
+    uint8_t *count = &taken.count[(block ^ block_before) % EDGES];
+    if (*count < UINT8_MAX) ++*count;
+    block_before = block >> 1;
+}
+
+static uint8_t magnitude(uint8_t count)
+{
+    static const uint8_t from[] = {1, 2, 3, 4, 8, 16, 32, 128};
+    uint8_t bit = 0;
+    for (int i = 0; i < 8; i++)
+        if (count >= from[i]) bit = (uint8_t)(1 << i);
+    return bit;
+}
+
+// Whether the run that has ended went where none went before. Makes ready for the next.
+static bool look_at_path(void)
+{
+    bool new_path = false;
+    for (size_t w = 0; w < EDGES / 8; w++) {
+        if (taken.word[w] == 0) continue;
+        for (size_t i = w * 8; i < w * 8 + 8; i++) {
+            uint8_t bit = magnitude(taken.count[i]);
+            new_path |= (bit & ~seen[i]) != 0;
+            seen[i] |= bit;
+        }
+        taken.word[w] = 0;
+    }
+    block_before = 0;
+    return new_path;
+}
 
 static bool read_file(const char *path, struct buf *out)
 {
@@ -75,10 +130,13 @@ static void read_corpus(struct fuzzer *f, const char *path)
     }
     mem_free(names);
     if (f->count == 0) f->count = 1; // one empty file
+    f->given = f->count;
+    f->files = mem_realloc(f->files, sizeof(*f->files) * (f->count + KEPT_MAX));
 }
 
-// Runs in memory that ends where the input does, so that one byte too far is noticed.
-static void run(struct fuzzer *f, struct bytes input)
+// Runs in memory that ends where the input does, so that one byte too far is noticed. True: it took
+// a new path.
+static bool run(struct fuzzer *f, struct bytes input)
 {
     uint8_t *exact = malloc(input.len ? input.len : 1);
     if (input.len) memcpy(exact, input.data, input.len);
@@ -89,6 +147,7 @@ static void run(struct fuzzer *f, struct bytes input)
     LLVMFuzzerTestOneInput(exact, input.len);
     f->executions++;
     free(exact);
+    return look_at_path();
 }
 
 // ---- damage ---------------------------------------------------------------------------------
@@ -162,8 +221,12 @@ static void fuzz_once(struct fuzzer *f)
     buf_append_bytes(&input, buf_view(&f->files[rng_below(&f->rng, f->count)]));
     for (uint64_t times = rng_below(&f->rng, 8); times > 0; times--)
         damage(f, &input);
-    run(f, buf_view(&input));
-    buf_free(&input);
+    bool keep = run(f, buf_view(&input));
+    f->paths += keep;
+    if (keep && f->count < f->given + KEPT_MAX && buf_len(&input) <= KEPT_MAX_BYTES)
+        f->files[f->count++] = input;
+    else
+        buf_free(&input);
 }
 
 static struct last *map_last(const char *program)
@@ -228,7 +291,8 @@ int main(int argc, char **argv)
             fuzz_once(&f);
         clock_gettime(CLOCK_MONOTONIC, &now);
     }
-    printf("%s: %llu executions, no failure\n", argv[0], (unsigned long long)f.executions);
+    printf("%s: %llu executions, %llu new paths, no failure\n", argv[0],
+           (unsigned long long)f.executions, (unsigned long long)f.paths);
     for (size_t i = 0; i < f.count; i++)
         buf_free(&f.files[i]);
     mem_free(f.files);

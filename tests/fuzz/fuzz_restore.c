@@ -45,9 +45,9 @@ static bool restore(struct bytes payload, size_t piece, uint32_t units, bool san
     return progress == RDB_DONE;
 }
 
-static struct buf dump(const struct value *v, bool compress)
+static struct buf dump(const struct value *v, bool compress, int version)
 {
-    struct rdb_options options = {.compress = compress};
+    struct rdb_options options = {.compress = compress, .version = version};
     struct dump_encoder *e = dump_encoder_new(v, &options);
     struct buf out = BUF_EMPTY;
     while (!dump_encoder_done(e))
@@ -67,7 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!restore(bytes_of(data, size), 1 + (size_t)(dice & 127), dice >> 8 & 31, dice >> 16 & 1,
                  true, &v))
         return 0;
-    struct buf out = dump(&v, dice >> 17 & 1);
+    int version = (int)(dice >> 30 & 7); // 0, or 5 to 11
+    struct buf out = dump(&v, dice >> 17 & 1, version != 0 ? version + 4 : 0);
     must(restore(buf_view(&out), 1 + (size_t)(dice >> 20 & 1023), 0, false, false, &again));
     must(again.type == v.type && value_length(&again) == value_length(&v));
     buf_free(&out);
