@@ -4,22 +4,29 @@
 //
 //   state       deadline  what happens, and what a failure leaves behind
 //   wait-lower  session   lower connects. Failure: lower's own reason.
-//   handshake   session   flights go back and forth. Failure: an alert to the peer, ERROR_TLS.
+//   handshake   session   the peer's turn: its records are gathered. Failure: ERROR_TLS.
+//   flight      session   our turn: a worker computes. Failure: an alert to the peer, ERROR_TLS.
 //   open        none      plain bytes both ways: whoever owns the conn has its deadlines.
 //   flush       connect   closing in order: what is queued, then close_notify. At most
 //                         CONN_FLUSH_US from entering, then what is left is dropped.
 //   closing     none      lower was told to close, and a conn always answers with `closed`.
 //   closed      none      final: `closed` goes up, the conn is freed.
 //
-// The session deadline counts from the call of tls_server whatever arrives in between, so a peer
-// that drips bytes gains nothing. A client has none: its owner's connect deadline covers it.
+// The session deadline counts from the call of tls_server whatever happens in between, so a peer
+// that drips bytes gains nothing, and a flight that waits for a worker doesn't either. A client has
+// none: its owner's connect deadline covers it.
+//
+// OpenSSL and its buffers are the engine (tls_engine.c). In a flight a worker has it, and nothing
+// here may touch it. Meanwhile lower is paused: what the peer sends, an end included, stays with
+// the system until the flight lands. A deadline, the owner or a reset may end the conn at once; the
+// engine is then let go, and frees itself when it lands. Conns open in the order in which their
+// flights land, whatever the order of accepting was.
 //
 // Handlers move the handshake and the closing. Events go up only from the functions that lower, the
-// loop or a deadline call (see settle), after the machine has come to rest; so an owner may write,
-// pause or close from inside any event, and no call of his is answered before it returns.
-#include <arpa/inet.h>
+// loop, a flight or a deadline call (see settle), after the machine has come to rest; so an owner
+// may write, pause or close from inside any event, and no call of his is answered before it
+// returns.
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -29,14 +36,18 @@
 enum {
     RECORD_BYTES = 16 * 1024, // the most plain bytes that one record holds (RFC 8446, 5.1)
     SHORT_BYTES = 512,        // writes up to this are copied
+    // Messages without data (key updates, tickets) in a row. Each costs us some 20 us, and real
+    // peers send one or two.
+    IDLE_MESSAGES_MAX = 32,
 };
 
-enum tls_state { WAIT_LOWER, HANDSHAKE, OPEN, FLUSH, CLOSING, CLOSED, TLS_STATES };
+enum tls_state { WAIT_LOWER, HANDSHAKE, FLIGHT, OPEN, FLUSH, CLOSING, CLOSED, TLS_STATES };
 
 // Codes of EVENT_HOST.
 enum tls_code {
+    LANDED,      // a flight is over
     PEER_CLOSED, // close_notify came
-    FAILED,      // OpenSSL gave up; conn->why says so
+    FAILED,      // OpenSSL gave up; engine->why says so
     FLUSH_FIRST, // the owner closes and wants what is queued sent
 };
 
@@ -77,7 +88,10 @@ static bool encrypt_record(struct tls_conn *t)
     size_t taken = 0;
     ERR_clear_error();
     // The BIO takes everything, so a record is written whole or the conn has failed.
-    if (SSL_write_ex(t->ssl, record.data, record.len, &taken) != 1) return false;
+    if (SSL_write_ex(t->engine->ssl, record.data, record.len, &taken) != 1) {
+        tls_engine_fail(t->engine);
+        return false;
+    }
     if (in_place) chain_consume(&t->plain, taken);
     t->below_plain += taken;
     return true;
@@ -87,43 +101,48 @@ static bool encrypt_record(struct tls_conn *t)
 // memory for ciphertext is bounded and a burst costs the loop a bounded time.
 static bool encrypt(struct tls_conn *t)
 {
-    while (t->plain.len > 0 && conn_queued(t->lower) + t->out.len < CONN_HIGH_WATER_BYTES)
+    while (t->plain.len > 0 && conn_queued(t->lower) + t->engine->out.len < CONN_HIGH_WATER_BYTES)
         if (!encrypt_record(t)) return false;
     return true;
 }
 
 static void send_down(struct tls_conn *t)
 {
-    if (t->out.len > 0) conn_write(t->lower, &t->out);
+    if (t->engine->out.len > 0) conn_write(t->lower, &t->engine->out);
 }
 
 static void write_close_notify(struct tls_conn *t)
 {
-    if (t->notified || !SSL_is_init_finished(t->ssl)) return;
+    if (t->notified || !SSL_is_init_finished(t->engine->ssl)) return;
     t->notified = true;
     ERR_clear_error();
-    SSL_shutdown(t->ssl);
+    SSL_shutdown(t->engine->ssl);
     ERR_clear_error();
 }
 
 // ---- the machine ----------------------------------------------------------------------------
 
-static int step_handshake(struct tls_conn *t)
+// OpenSSL's failure is ours. An alert may be on its way.
+static int failed(struct tls_conn *t)
 {
-    if (error_is(&t->why)) return CLOSING; // it was made for nothing: see tls_client
-    ERR_clear_error();
-    int result = SSL_do_handshake(t->ssl);
-    if (result == 1) return OPEN;
-    int what = SSL_get_error(t->ssl, result);
-    if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE) return HANDSHAKE;
-    tls_fail(t);
+    t->flush_lower = true;
+    if (!error_is(&t->why)) t->why = t->engine->why;
     return CLOSING;
 }
+
+static void landed(void *owner);
 
 static int on_lower_closed(struct tls_conn *t, const struct error *why)
 {
     if (!error_is(&t->why)) t->why = *why;
     return CLOSED;
+}
+
+static int too_late(struct tls_conn *t, const char *what)
+{
+    error_set(&t->why, ERROR_TIMEOUT, "TLS handshake not %s within %llu ms", what,
+              (unsigned long long)t->handshake_us / 1000);
+    return CLOSING;
 }
 
 static int on_wait_lower(struct machine *m, const struct machine_event *event)
@@ -135,9 +154,7 @@ static int on_wait_lower(struct machine *m, const struct machine_event *event)
     case EVENT_CLOSED:
         return on_lower_closed(t, event->why);
     case EVENT_TIMEOUT:
-        error_set(&t->why, ERROR_TIMEOUT, "TLS handshake not begun within %llu ms",
-                  (unsigned long long)t->handshake_us / 1000);
-        return CLOSING;
+        return too_late(t, "begun");
     case EVENT_CANCELLED:
     case EVENT_HOST:
         return CLOSING;
@@ -151,19 +168,20 @@ static int on_handshake(struct machine *m, const struct machine_event *event)
     struct tls_conn *t = of_machine(m);
     switch (event->type) {
     case EVENT_ENTER:
+        if (error_is(&t->why)) return CLOSING; // it was made for nothing: see tls_client
+        conn_resume(t->lower);
+        return tls_engine_ready(t->engine) ? FLIGHT : HANDSHAKE;
     case EVENT_BYTES:
-        return step_handshake(t);
+        return tls_engine_ready(t->engine) ? FLIGHT : HANDSHAKE;
     case EVENT_CLOSED:
         // Connected and gone without a word is what a port check does: no failure of TLS.
-        if (event->why->class == ERROR_CLOSED && (t->heard || !t->server))
+        if (event->why->class == ERROR_CLOSED && (t->heard || !t->engine->server))
             error_set(&t->why, ERROR_TLS,
                       "the peer closed the connection during the TLS handshake%s",
-                      t->server ? "" : " (does its port speak TLS?)");
+                      t->engine->server ? "" : " (does its port speak TLS?)");
         return on_lower_closed(t, event->why);
     case EVENT_TIMEOUT:
-        error_set(&t->why, ERROR_TIMEOUT, "TLS handshake not finished within %llu ms",
-                  (unsigned long long)t->handshake_us / 1000);
-        return CLOSING;
+        return too_late(t, "finished");
     case EVENT_CANCELLED:
     case EVENT_HOST:
         return CLOSING;
@@ -172,12 +190,35 @@ static int on_handshake(struct machine *m, const struct machine_event *event)
     }
 }
 
+static int on_flight(struct machine *m, const struct machine_event *event)
+{
+    struct tls_conn *t = of_machine(m);
+    switch (event->type) {
+    case EVENT_ENTER:
+        send_down(t);
+        conn_pause(t->lower);
+        tls_engine_fly(t->engine, landed, t);
+        return FLIGHT;
+    case EVENT_HOST:
+        if (t->engine->outcome == TLS_FAILED) return failed(t);
+        return t->engine->outcome == TLS_DONE ? OPEN : HANDSHAKE;
+    case EVENT_CLOSED:
+        return on_lower_closed(t, event->why);
+    case EVENT_TIMEOUT:
+        return too_late(t, "finished");
+    case EVENT_CANCELLED:
+        return CLOSING;
+    default:
+        return FLIGHT;
+    }
+}
+
 static int on_open(struct machine *m, const struct machine_event *event)
 {
     struct tls_conn *t = of_machine(m);
     switch (event->type) {
     case EVENT_ENTER:
-        if (t->base.paused) conn_pause(t->lower);
+        if (!t->base.paused) conn_resume(t->lower);
         return OPEN;
     case EVENT_CLOSED:
         // Many peers, Redis among them, close without a close_notify: an end of input is an end.
@@ -189,8 +230,9 @@ static int on_open(struct machine *m, const struct machine_event *event)
         return CLOSING;
     case EVENT_HOST:
         if (event->code == FLUSH_FIRST) return FLUSH;
+        if (event->code == FAILED) return failed(t);
         t->flush_lower = true;
-        if (event->code == PEER_CLOSED) write_close_notify(t);
+        write_close_notify(t);
         return CLOSING;
     default:
         return OPEN;
@@ -203,10 +245,7 @@ static int on_flush(struct machine *m, const struct machine_event *event)
     switch (event->type) {
     case EVENT_ENTER:
     case EVENT_DRAINED:
-        if (!encrypt(t)) {
-            tls_fail(t);
-            return CLOSING;
-        }
+        if (!encrypt(t)) return failed(t);
         if (t->plain.len == 0) write_close_notify(t);
         send_down(t);
         t->flush_lower = t->notified && conn_queued(t->lower) == 0;
@@ -254,20 +293,18 @@ static void ended(struct machine *m)
     struct tls_conn *t = of_machine(m);
     task_cancel(&t->task);
     conn_emit_closed(&t->base, &t->why);
-    SSL_free(t->ssl);
-    ERR_clear_error();
-    buf_free(&t->in);
+    tls_engine_free(t->engine);
     chain_free(&t->plain);
-    chain_free(&t->out);
-    tls_context_unref(t->context);
     mem_free(t);
 }
 
 static const struct machine_state states[TLS_STATES] = {
     [WAIT_LOWER] = {"wait-lower", DEADLINE_SESSION, on_wait_lower,
                     TO(HANDSHAKE) | TO(CLOSING) | TO(CLOSED), NULL, 0},
-    [HANDSHAKE] = {"handshake", DEADLINE_SESSION, on_handshake, TO(OPEN) | TO(CLOSING) | TO(CLOSED),
-                   NULL, 0},
+    [HANDSHAKE] = {"handshake", DEADLINE_SESSION, on_handshake,
+                   TO(FLIGHT) | TO(CLOSING) | TO(CLOSED), NULL, 0},
+    [FLIGHT] = {"flight", DEADLINE_SESSION, on_flight,
+                TO(HANDSHAKE) | TO(OPEN) | TO(CLOSING) | TO(CLOSED), NULL, 0},
     [OPEN] = {"open", DEADLINE_NONE, on_open, TO(FLUSH) | TO(CLOSING) | TO(CLOSED), NULL, 0},
     [FLUSH] = {"flush", DEADLINE_CONNECT, on_flush, TO(CLOSING) | TO(CLOSED), NULL, 0},
     [CLOSING] = {"closing", DEADLINE_NONE, on_closing, TO(CLOSED), NULL, 0},
@@ -291,28 +328,52 @@ static void tell(struct tls_conn *t, enum tls_code code)
 
 // ---- between the machine and the owner ------------------------------------------------------
 
+// One record or message. False: there is none to be had now, or the conn is over.
+static bool read_record(struct tls_conn *t)
+{
+    struct tls_engine *e = t->engine;
+    char record[RECORD_BYTES];
+    size_t len = 0;
+    ERR_clear_error();
+    e->starved = false;
+    int result = SSL_read_ex(e->ssl, record, sizeof(record), &len);
+    if (result == 1) {
+        t->idle_messages = 0;
+        conn_emit_bytes(&t->base, bytes_of(record, len));
+        return true;
+    }
+    int what = SSL_get_error(e->ssl, result);
+    if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE) {
+        if (e->starved) return false;
+        // A message without data ends the call: see SSL_MODE_AUTO_RETRY in tls_context.c.
+        if (++t->idle_messages <= IDLE_MESSAGES_MAX) return true;
+        error_set(&e->why, ERROR_TLS, "the peer sends messages without data (%d in a row)",
+                  IDLE_MESSAGES_MAX);
+        tell(t, FAILED);
+    } else if (what == SSL_ERROR_ZERO_RETURN) {
+        error_set(&t->why, ERROR_CLOSED, "closed by the peer");
+        tell(t, PEER_CLOSED);
+    } else {
+        tls_engine_fail(e);
+        tell(t, FAILED);
+    }
+    return false;
+}
+
 // Hands decrypted records up until the input ends or the owner pauses; at most the ciphertext of
-// one read stays here then, and no plain byte.
+// one read stays here then, and no plain byte. What takes long, many small records or what the
+// owner does with large ones, is done in turns, and lower waits for as long.
 static void deliver(struct tls_conn *t)
 {
-    char record[RECORD_BYTES];
-    while (t->machine.state == OPEN && !t->base.paused) {
-        size_t len = 0;
-        ERR_clear_error();
-        int result = SSL_read_ex(t->ssl, record, sizeof(record), &len);
-        if (result == 1) {
-            conn_emit_bytes(&t->base, bytes_of(record, len));
-            continue;
-        }
-        int what = SSL_get_error(t->ssl, result);
-        if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE) return;
-        if (what == SSL_ERROR_ZERO_RETURN) {
-            error_set(&t->why, ERROR_CLOSED, "closed by the peer");
-            tell(t, PEER_CLOSED);
-        } else {
-            tls_fail(t);
-            tell(t, FAILED);
-        }
+    bool was_behind = t->behind;
+    t->behind = false;
+    while (t->machine.state == OPEN && !t->base.paused && read_record(t))
+        if ((t->behind = loop_turn_over(t->base.loop))) break;
+    if (t->behind) {
+        conn_pause(t->lower);
+        loop_defer(t->base.loop, &t->task);
+    } else if (was_behind && t->machine.state == OPEN && !t->base.paused) {
+        conn_resume(t->lower);
     }
 }
 
@@ -321,13 +382,17 @@ static void settle(struct tls_conn *t)
 {
     if (t->machine.state == OPEN && !t->base.opened) conn_emit_opened(&t->base);
     deliver(t);
-    if (t->machine.state == OPEN && !encrypt(t)) {
-        tls_fail(t);
-        tell(t, FAILED);
-    }
+    if (t->machine.state == OPEN && !encrypt(t)) tell(t, FAILED);
+    if (t->engine->away) return;
     if (t->machine.state < CLOSING) send_down(t);
-    if (t->fresh.len > 0) buf_append_bytes(&t->in, t->fresh);
-    t->fresh = bytes_of(NULL, 0);
+    tls_engine_keep(t->engine);
+}
+
+static void landed(void *owner)
+{
+    struct tls_conn *t = owner;
+    tell(t, LANDED);
+    settle(t);
 }
 
 static void lower_opened(struct conn *lower, void *owner)
@@ -345,7 +410,7 @@ static void lower_bytes(struct conn *lower, void *owner, struct bytes input)
     struct tls_conn *t = owner;
     t->heard = true;
     if (t->machine.state >= FLUSH) return; // nobody is left to read it
-    t->fresh = input;
+    t->engine->fresh = input;
     struct machine_event event = {.type = EVENT_BYTES};
     machine_dispatch(&t->machine, &event);
     settle(t);
@@ -371,7 +436,9 @@ static void lower_closed(struct conn *lower, void *owner, const struct error *wh
     (void)lower;
     struct tls_conn *t = owner;
     // What was held back by a pause that has just ended comes before the end.
-    if (t->machine.state == OPEN) deliver(t);
+    do {
+        if (t->machine.state == OPEN) deliver(t);
+    } while (t->machine.state == OPEN && t->behind);
     struct machine_event event = {.type = EVENT_CLOSED, .why = why};
     machine_dispatch(&t->machine, &event);
 }
@@ -419,7 +486,7 @@ static void tls_resume(struct conn *c)
     struct tls_conn *t = of(c);
     if (t->machine.state != OPEN) return;
     loop_defer(c->loop, &t->task); // what is held comes first, and not inside this call
-    conn_resume(t->lower);
+    if (!t->behind) conn_resume(t->lower);
 }
 
 static void tls_close(struct conn *c, bool flush)
@@ -451,24 +518,7 @@ static void tls_nodelay(struct conn *c, bool on)
 
 static bool tls_peer_name(const struct conn *c, char *out, size_t size)
 {
-    struct tls_conn *t = of(c);
-    X509 *cert = SSL_get0_peer_certificate(t->ssl);
-    if (cert == NULL || SSL_get_verify_result(t->ssl) != X509_V_OK) return false;
-    X509_NAME *subject = X509_get_subject_name(cert);
-    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-    if (at < 0) return false;
-    unsigned char *text = NULL;
-    int len =
-        ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
-    // A name with a NUL inside would be taken for its beginning.
-    bool fits = len > 0 && (size_t)len < size && memchr(text, '\0', (size_t)len) == NULL;
-    if (fits) {
-        memcpy(out, text, (size_t)len);
-        out[len] = '\0';
-    }
-    OPENSSL_free(text);
-    ERR_clear_error();
-    return fits;
+    return !of(c)->engine->away && tls_engine_peer_name(of(c)->engine, out, size);
 }
 
 static const struct conn_ops tls_ops = {
@@ -488,30 +538,22 @@ void tls_describe(const struct conn *c, char *out, size_t size)
 {
     if (size > 0) out[0] = '\0';
     if (c->ops != &tls_ops || of(c)->machine.state != OPEN) return;
-    snprintf(out, size, "%s %s", SSL_get_version(of(c)->ssl), SSL_get_cipher_name(of(c)->ssl));
+    snprintf(out, size, "%s %s", SSL_get_version(of(c)->engine->ssl),
+             SSL_get_cipher_name(of(c)->engine->ssl));
 }
 
 // ---- making one -----------------------------------------------------------------------------
 
-static struct tls_conn *new_conn(struct tls_context *context, SSL_CTX *ctx, struct conn *lower,
+static struct tls_conn *new_conn(struct tls_context *context, bool server, struct conn *lower,
                                  const struct conn_events *events, void *owner)
 {
     struct tls_conn *t = mem_new(struct tls_conn);
     conn_init(&t->base, &tls_ops, lower->loop, events, owner);
     t->lower = lower;
     conn_own(lower, &lower_events, t);
-    t->context = tls_context_ref(context);
+    t->engine = tls_engine_new(lower->loop, context, server);
     chain_init(&t->plain);
-    chain_init(&t->out);
     task_init(&t->task, run_task);
-    ERR_clear_error();
-    t->ssl = SSL_new(ctx);
-    BIO *bio = BIO_new(context->bio);
-    if (t->ssl == NULL || bio == NULL) abort(); // out of memory, as mem_alloc
-    BIO_set_data(bio, t);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(t->ssl, bio, bio);
-    SSL_set_app_data(t->ssl, t);
     return t;
 }
 
@@ -522,27 +564,13 @@ static struct conn *start(struct tls_conn *t)
     return &t->base;
 }
 
-static bool is_address(const char *host)
-{
-    struct in6_addr address;
-    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
-}
-
 struct conn *tls_client(struct tls_context *context, struct conn *lower, const char *sni,
                         const char *verify_name, const struct conn_events *events, void *owner)
 {
-    struct tls_conn *t = new_conn(context, context->client, lower, events, owner);
-    SSL_set_connect_state(t->ssl);
-    if (sni != NULL && sni[0] != '\0' && !is_address(sni)) SSL_set_tlsext_host_name(t->ssl, sni);
-    if (verify_name != NULL && verify_name[0] != '\0') {
-        X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
-        snprintf(t->expected_name, sizeof(t->expected_name), "%s", verify_name);
-        X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        bool named = is_address(verify_name) ? X509_VERIFY_PARAM_set1_ip_asc(param, verify_name)
-                                             : X509_VERIFY_PARAM_set1_host(param, verify_name, 0);
-        // A name that could not be checked must not pass for one that was.
-        if (!named) error_set(&t->why, ERROR_TLS, "'%s' is no name to check", t->expected_name);
-    }
+    struct tls_conn *t = new_conn(context, false, lower, events, owner);
+    // A name that could not be checked must not pass for one that was.
+    if (!tls_engine_expect(t->engine, sni, verify_name))
+        error_set(&t->why, ERROR_TLS, "'%s' is no name to check", t->engine->expected_name);
     return start(t);
 }
 
@@ -550,9 +578,7 @@ struct conn *tls_server(struct tls_context *context, struct conn *lower,
                         uint64_t handshake_timeout_us, const struct conn_events *events,
                         void *owner)
 {
-    struct tls_conn *t = new_conn(context, context->server, lower, events, owner);
-    t->server = true;
+    struct tls_conn *t = new_conn(context, true, lower, events, owner);
     t->handshake_us = handshake_timeout_us > 0 ? handshake_timeout_us : TLS_HANDSHAKE_US;
-    SSL_set_accept_state(t->ssl);
     return start(t);
 }

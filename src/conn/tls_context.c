@@ -300,6 +300,9 @@ static SSL_CTX *new_ctx(const SSL_METHOD *method, const struct tls_config *confi
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     // Buffers of 34 KiB a connection are given back while it is idle.
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    // A message without data (a key update, a ticket) ends a call of SSL_read, which would
+    // otherwise go on to the next and take as long as the peer likes: see tls_conn.c.
+    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
     if (use_protocols(ctx, config->protocols, error) && use_ciphers(ctx, config, error) &&
         (!given(pair->cert) || use_pair(ctx, pair, error)) && load_ca(ctx, config, error))
         return ctx;

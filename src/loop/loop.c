@@ -15,6 +15,8 @@ void loop_init(struct loop *loop, const struct loop_ops *ops, struct log *log, b
     list_init(&loop->jobs);
     list_init(&loop->tasks);
     list_init(&loop->hooks);
+    for (int i = 0; i < WORK_LANES; i++)
+        list_init(&loop->lanes[i].waiting);
     loop_stats_reset(loop);
 }
 
@@ -27,6 +29,9 @@ void loop_release(struct loop *loop)
     }
     while (list_pop_front(&loop->hooks) != NULL) {
     }
+    for (int i = 0; i < WORK_LANES; i++)
+        while (list_pop_front(&loop->lanes[i].waiting) != NULL) {
+        }
     heap_free(&loop->deadlines);
 }
 
@@ -50,6 +55,7 @@ static void begin(struct loop *loop, uint64_t now_us)
     assert(!loop->entered); // dispatches don't nest
     loop->entered = true;
     loop->now_us = now_us;
+    loop->turn_asks = 0;
     if (loop->measures && now_us - loop->cpu_mark_wall_us > CPU_LOOK_US) mark_cpu(loop, now_us);
 }
 
@@ -94,6 +100,12 @@ static uint64_t fire_due(struct loop *loop, uint64_t now)
 void loop_leave(struct loop *loop, const char *what)
 {
     loop_share(loop, fire_due(loop, end(loop, what)));
+}
+
+bool loop_turn_over(struct loop *loop)
+{
+    if (!loop->measures) return ++loop->turn_asks >= LOOP_TURN_ASKS;
+    return loop->ops->clock_us(loop) >= loop->now_us + LOOP_TURN_US;
 }
 
 void loop_lap(struct loop *loop, const char *what)
@@ -161,6 +173,40 @@ void loop_run_hooks(struct loop *loop)
     }
 }
 
+// ---- work on other threads ------------------------------------------------------------------
+
+static void lane_fill(struct loop *loop, enum work_lane lane)
+{
+    while (loop->lanes[lane].running < LOOP_LANE_WIDTH) {
+        struct list *first = list_pop_front(&loop->lanes[lane].waiting);
+        if (first == NULL) return;
+        loop->lanes[lane].running++;
+        loop->ops->work(loop, list_entry(first, struct work, link));
+    }
+}
+
+void loop_work(struct loop *loop, struct work *w)
+{
+    list_init(&w->link);
+    list_push_back(&loop->lanes[w->lane].waiting, &w->link);
+    lane_fill(loop, w->lane);
+}
+
+bool loop_work_cancel(struct loop *loop, struct work *w)
+{
+    (void)loop;
+    if (list_empty(&w->link)) return false;
+    list_remove(&w->link);
+    return true;
+}
+
+void loop_work_done(struct loop *loop, struct work *w)
+{
+    loop->lanes[w->lane].running--;
+    lane_fill(loop, w->lane);
+    w->done(w);
+}
+
 // ---- straight to the backend ----------------------------------------------------------------
 
 // Outside a dispatch (while a program sets itself up) the clock is read each time.
@@ -182,11 +228,6 @@ int64_t loop_unix_ms(const struct loop *loop)
 void loop_post(struct loop *loop, struct task *task)
 {
     loop->ops->post(loop, task);
-}
-
-void loop_work(struct loop *loop, struct work *w)
-{
-    loop->ops->work(loop, w);
 }
 
 void loop_file(struct loop *loop, struct file_req *req)

@@ -80,6 +80,12 @@ void job_init(struct job *job, const char *name,
 void job_start(struct loop *loop, struct job *job); // fine if it runs already
 void job_stop(struct loop *loop, struct job *job);  // fine if it does not run
 
+// What is running has had the loop for LOOP_TURN_US: whoever has more of the same to do leaves it
+// to a task, so that deadlines and others come in between. Ask once per piece of a few
+// microseconds; where nothing measures, every LOOP_TURN_ASKS-th time says so.
+bool loop_turn_over(struct loop *loop);
+enum { LOOP_TURN_US = 250, LOOP_TURN_ASKS = 16 };
+
 // ---- soon, and from other threads -----------------------------------------------------------
 
 // Runs `run` once, after what is running now has returned and before the loop waits again.
@@ -103,14 +109,27 @@ struct before_wait {
 void loop_before_wait(struct loop *loop, struct before_wait *hook);
 void before_wait_remove(struct before_wait *hook);
 
-// Runs `work` on a worker thread, then `done` on the loop. Freeing a large value, hashing a
-// password, compressing.
+// Kinds of work for other threads. Of each kind LOOP_LANE_WIDTH pieces at most are with the workers
+// at once, and the rest wait in order: so a thousand handshakes don't hold up a sync, nor a slow
+// disk a handshake.
+enum work_lane { WORK_ANY, WORK_FILE, WORK_TLS, WORK_LANES };
+// Names are resolved on the same threads, on half of them at most. With this many threads there is
+// always one for each lane's next piece.
+enum { LOOP_LANE_WIDTH = 2, LOOP_WORKERS = 2 * LOOP_LANE_WIDTH * WORK_LANES };
+
+// Runs `work` on a worker thread, then `done` on the loop. Freeing a large value, reading a file
+// whole, a flight of a TLS handshake. Zero-initialised but for its functions and lane.
 struct work {
     void (*work)(struct work *w);
     void (*done)(struct work *w);
-    void *impl; // the backend's
+    enum work_lane lane;
+    struct list link; // the loop's: its place in the lane
+    void *impl;       // the backend's
 };
 void loop_work(struct loop *loop, struct work *w);
+// Takes back a piece that was given to loop_work and still waits for its turn: neither function
+// will be called. False: it has begun, and `done` will come.
+bool loop_work_cancel(struct loop *loop, struct work *w);
 
 // ---- files ----------------------------------------------------------------------------------
 

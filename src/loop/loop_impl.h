@@ -44,6 +44,7 @@ struct loop {
     bool measures; // real clocks: holds are timed, budgets are clocks
     bool entered;  // inside a dispatch
     uint64_t now_us;
+    uint32_t turn_asks; // of loop_turn_over, in this dispatch
     struct deadline_heap deadlines;
 
     struct list jobs; // ready, the next to run in front
@@ -53,6 +54,10 @@ struct loop {
     uint32_t slice_units;  // the budget of a step where nothing measures
     uint64_t units_used;   // what steps used, where nothing measures
     struct list tasks, hooks;
+    struct {
+        struct list waiting;
+        int running; // with the backend
+    } lanes[WORK_LANES];
 
     struct loop_stats stats;
     uint64_t cpu_mark_us, cpu_mark_wall_us; // the CPU clock, and when it was read
@@ -73,6 +78,8 @@ void loop_fire_due(struct loop *loop);  // deadlines that are due by now
 void loop_run_tasks(struct loop *loop); // those deferred by now, not those that they defer
 void loop_run_hooks(struct loop *loop);
 void loop_run_jobs(struct loop *loop); // one turn
+// A piece that the backend's `work` was given has been worked on: inside a dispatch.
+void loop_work_done(struct loop *loop, struct work *w);
 
 // Something is ready, so the backend must not wait.
 static inline bool loop_busy(const struct loop *loop)

@@ -34,7 +34,7 @@ static void work_done(uv_work_t *uv, int status)
     mem_free(r);
     loop_enter(loop);
     work->impl = NULL;
-    work->done(work);
+    loop_work_done(loop, work);
     loop_leave(loop, "work done");
 }
 
@@ -134,9 +134,9 @@ static void file_done(struct work *work)
 void loop_uv_file(struct loop *loop, struct file_req *req)
 {
     struct file_run *r = mem_new(struct file_run);
-    r->work = (struct work){.work = file_on_thread, .done = file_done};
+    r->work = (struct work){.work = file_on_thread, .done = file_done, .lane = WORK_FILE};
     r->loop = loop;
     r->req = req;
     req->impl = r;
-    loop_uv_work(loop, &r->work);
+    loop_work(loop, &r->work);
 }

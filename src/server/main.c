@@ -109,6 +109,10 @@ static int run(struct config *config, const char *program)
         log_warning(log, "jemalloc-bg-thread: the allocator has no background thread");
     signal(SIGPIPE, SIG_IGN);
     if (config->use_exit_on_panic) signal(SIGABRT, on_abort);
+    // libuv looks at it when its first piece of work comes.
+    char workers[16];
+    snprintf(workers, sizeof(workers), "%d", LOOP_WORKERS);
+    setenv("UV_THREADPOOL_SIZE", workers, 0);
     uint64_t seed;
     if (RAND_bytes((unsigned char *)&seed, sizeof(seed)) != 1) return EXIT_FAILURE;
     struct loop *loop = loop_uv_new(log, &error);

@@ -194,6 +194,77 @@ Test(loop_uv, work_runs_elsewhere, .timeout = 10)
     loop_free(c.loop);
 }
 
+// Pieces that hold their threads until they are let go.
+struct holder {
+    struct work work;
+    struct lane_test *test;
+    int index;
+};
+
+struct lane_test {
+    struct loop *loop;
+    pthread_mutex_t lock;
+    pthread_cond_t let_go;
+    bool open;
+    int inside, most, begun[8], begun_count; // under the lock
+    int done;
+    struct file_req file;
+    struct holder holders[8];
+};
+
+static void hold_thread(struct work *w)
+{
+    struct holder *h = list_entry(w, struct holder, work);
+    struct lane_test *t = h->test;
+    pthread_mutex_lock(&t->lock);
+    t->begun[t->begun_count++] = h->index;
+    if (++t->inside > t->most) t->most = t->inside;
+    while (!t->open)
+        pthread_cond_wait(&t->let_go, &t->lock);
+    t->inside--;
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void holder_done(struct work *w)
+{
+    struct lane_test *t = list_entry(w, struct holder, work)->test;
+    if (++t->done == 7) loop_stop(t->loop);
+}
+
+static void lane_file_done(struct file_req *req)
+{
+    struct lane_test *t = list_entry(req, struct lane_test, file);
+    cr_expect_eq(t->done, 0, "the file waited for the other lane");
+    pthread_mutex_lock(&t->lock);
+    t->open = true;
+    pthread_cond_broadcast(&t->let_go);
+    pthread_mutex_unlock(&t->lock);
+}
+
+Test(loop_uv, a_lane_has_few_threads_and_leaves_the_others_theirs, .timeout = 10)
+{
+    struct lane_test t = {
+        .loop = new_loop(), .lock = PTHREAD_MUTEX_INITIALIZER, .let_go = PTHREAD_COND_INITIALIZER};
+    for (int i = 0; i < 8; i++) {
+        t.holders[i] =
+            (struct holder){.work = {.work = hold_thread, .done = holder_done, .lane = WORK_TLS},
+                            .test = &t,
+                            .index = i};
+        loop_work(t.loop, &t.holders[i].work);
+    }
+    cr_expect(!loop_work_cancel(t.loop, &t.holders[0].work), "a worker has it");
+    cr_expect(loop_work_cancel(t.loop, &t.holders[5].work));
+    t.file = (struct file_req){.op = FILE_STAT, .path = "/", .done = lane_file_done};
+    loop_file(t.loop, &t.file);
+    loop_run(t.loop);
+    cr_expect_eq(t.done, 7);
+    cr_expect_eq(t.begun_count, 7);
+    cr_expect_leq(t.most, LOOP_LANE_WIDTH);
+    for (int i = LOOP_LANE_WIDTH; i < 7; i++)
+        cr_expect_neq(t.begun[i], 5, "it was taken back");
+    loop_free(t.loop);
+}
+
 static void on_signal(void *owner, int signum)
 {
     struct chore *c = owner;

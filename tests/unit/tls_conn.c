@@ -29,6 +29,11 @@ struct world {
     size_t fragment; // bytes that one step carries
     struct end *ends[2];
     size_t carried;
+    // The other thread: it has at most LOOP_LANE_WIDTH pieces, and does them when told to.
+    struct work *work[LOOP_LANE_WIDTH];
+    int work_count;
+    bool workers_rest; // `run` leaves them alone
+    int flights;
 };
 
 static uint64_t clock_us(const struct loop *loop)
@@ -42,7 +47,14 @@ static int64_t unix_us(const struct loop *loop)
     return 1800000000000000;
 }
 
-static const struct loop_ops loop_ops = {.clock_us = clock_us, .unix_us = unix_us};
+static void work(struct loop *loop, struct work *piece)
+{
+    struct world *w = list_entry(loop, struct world, loop);
+    cr_assert_lt(w->work_count, LOOP_LANE_WIDTH);
+    w->work[w->work_count++] = piece;
+}
+
+static const struct loop_ops loop_ops = {.clock_us = clock_us, .unix_us = unix_us, .work = work};
 
 static struct end *end_of(const struct conn *c)
 {
@@ -84,17 +96,22 @@ static void end_address(const struct conn *c, bool peer, char *out, size_t size)
 static const struct conn_ops end_ops = {"wire",     end_write,   end_pause, end_pause, end_close,
                                         end_queued, end_address, NULL,      NULL,      NULL};
 
+static struct end *end_new(struct world *w)
+{
+    struct end *e = mem_new(struct end);
+    conn_init(&e->base, &end_ops, &w->loop, NULL, NULL);
+    e->world = w;
+    chain_init(&e->out);
+    return e;
+}
+
 static struct world *world_new(size_t fragment)
 {
     struct world *w = mem_new(struct world);
     loop_init(&w->loop, &loop_ops, NULL, false);
     w->fragment = fragment;
-    for (int i = 0; i < 2; i++) {
-        struct end *e = w->ends[i] = mem_new(struct end);
-        conn_init(&e->base, &end_ops, &w->loop, NULL, NULL);
-        e->world = w;
-        chain_init(&e->out);
-    }
+    w->ends[0] = end_new(w);
+    w->ends[1] = end_new(w);
     w->ends[0]->peer = w->ends[1];
     w->ends[1]->peer = w->ends[0];
     return w;
@@ -106,6 +123,31 @@ static void settled(struct world *w)
     if (w->loop.entered) loop_leave(&w->loop, "wire");
     while (!list_empty(&w->loop.tasks))
         loop_run_tasks(&w->loop);
+}
+
+static void end_gone(struct end *e)
+{
+    struct world *w = e->world;
+    loop_enter(&w->loop);
+    conn_emit_closed(&e->base, &e->why);
+    chain_free(&e->out);
+    mem_free(e);
+    settled(w);
+}
+
+// The oldest piece of work, if there is one: computed outside of any dispatch, then told.
+static bool work_step(struct world *w)
+{
+    if (w->work_count == 0) return false;
+    struct work *piece = w->work[0];
+    w->work_count--;
+    memmove(w->work, w->work + 1, sizeof(*w->work) * (size_t)w->work_count);
+    w->flights++;
+    piece->work(piece);
+    loop_enter(&w->loop);
+    loop_work_done(&w->loop, piece);
+    settled(w);
+    return true;
 }
 
 // One event at most for this end; false when there is none.
@@ -145,11 +187,7 @@ static bool end_step(struct end *e)
         e->peer->peer = NULL;
         e->peer->hears_end = true;
     }
-    loop_enter(&w->loop);
-    conn_emit_closed(&e->base, &e->why);
-    chain_free(&e->out);
-    mem_free(e);
-    settled(w);
+    end_gone(e);
     return true;
 }
 
@@ -161,6 +199,7 @@ static void run(struct world *w)
         moved = false;
         for (int i = 0; i < 2; i++)
             if (w->ends[i] != NULL) moved |= end_step(w->ends[i]);
+        if (!w->workers_rest) moved |= work_step(w);
     }
 }
 
@@ -180,6 +219,7 @@ static void world_free(struct world *w)
     cr_assert_null(w->ends[0]);
     cr_assert_null(w->ends[1]);
     cr_assert_null(heap_first(&w->loop.deadlines), "a deadline outlived its conn");
+    cr_assert_eq(w->work_count, 0, "a worker still has an engine");
     loop_release(&w->loop);
     mem_free(w);
 }
@@ -447,7 +487,7 @@ Test(tls_conn, names_and_addresses)
     conn_peer(p.client.conn, text, sizeof(text));
     cr_assert_str_eq(text, "there");
     cr_assert_str_eq(conn_type(p.client.conn), "tls");
-    SSL *ssl = ((struct tls_conn *)p.server.conn)->ssl;
+    SSL *ssl = ((struct tls_conn *)p.server.conn)->engine->ssl;
     cr_assert_str_eq(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name), "localhost");
     finish(&p);
 }
@@ -457,7 +497,7 @@ Test(tls_conn, keys_are_updated_when_the_peer_asks)
     struct pair p = {0};
     open_pair(&p, 100);
     p.server.echo = true;
-    SSL *ssl = ((struct tls_conn *)p.client.conn)->ssl;
+    SSL *ssl = ((struct tls_conn *)p.client.conn)->engine->ssl;
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
         conn_write_bytes(p.client.conn, BYTES("x"));
@@ -474,8 +514,8 @@ Test(tls_conn, renegotiation_is_refused)
     config.protocols = "TLSv1.2";
     pair_up(&p, 100, &config, &config, NULL);
     run(p.w);
-    SSL *ssl = ((struct tls_conn *)p.client.conn)->ssl,
-        *peer = ((struct tls_conn *)p.server.conn)->ssl;
+    SSL *ssl = ((struct tls_conn *)p.client.conn)->engine->ssl,
+        *peer = ((struct tls_conn *)p.server.conn)->engine->ssl;
     SSL_clear_options(ssl, SSL_OP_NO_RENEGOTIATION);
     cr_assert_eq(SSL_renegotiate(ssl), 1);
     SSL_do_handshake(ssl);
@@ -497,7 +537,7 @@ Test(tls_conn, a_flush_sends_everything_and_says_goodbye)
     conn_write_bytes(p.client.conn, bytes_of(data, TOTAL));
     conn_close_flush(p.client.conn);
     conn_write_bytes(p.client.conn, BYTES("dropped: it is closing"));
-    SSL *peer = ((struct tls_conn *)p.server.conn)->ssl;
+    SSL *peer = ((struct tls_conn *)p.server.conn)->engine->ssl;
     SSL_up_ref(peer);
     run(p.w);
     cr_assert_eq(buf_len(&p.server.got), TOTAL);
@@ -605,8 +645,10 @@ Test(tls_conn, closing_after_any_number_of_steps)
         for (int steps = 0; steps < 60; steps++) {
             struct pair p = {0};
             pair_up(&p, 97, &config, &config, NULL);
-            for (int i = 0; i < steps; i++)
+            for (int i = 0; i < steps; i++) {
                 if (p.w->ends[i & 1] != NULL) end_step(p.w->ends[i & 1]);
+                if (i % 3 == 2) work_step(p.w);
+            }
             if (flush)
                 conn_close_flush(p.client.conn);
             else
@@ -842,5 +884,233 @@ Test(tls_conn, a_record_changed_on_the_way)
     cr_assert_null(p.server.conn);
     cr_assert_eq(p.server.why.class, ERROR_TLS);
     cr_assert_eq(buf_len(&p.server.got), 0);
+    finish(&p);
+}
+
+// ---- flights --------------------------------------------------------------------------------
+
+static int computed, computed_on_loop; // handshake messages, by where the loop was
+static struct loop *watched;
+
+static void on_ssl_info(const SSL *ssl, int where, int value)
+{
+    (void)value;
+    if (!(where & SSL_CB_LOOP) || !SSL_in_init(ssl)) return;
+    computed++;
+    computed_on_loop += watched->entered;
+}
+
+Test(tls_conn, no_flight_is_computed_on_the_loop)
+{
+    static const char *const protocols[] = {"TLSv1.2", "TLSv1.3"};
+    for (int v = 0; v < 2; v++) {
+        struct pair p = {.w = NULL};
+        struct tls_config config = config_of("server", "client");
+        config.protocols = protocols[v];
+        pair_up(&p, 500, &config, &config, "localhost");
+        watched = &p.w->loop;
+        computed = computed_on_loop = 0;
+        SSL_set_info_callback(((struct tls_conn *)p.server.conn)->engine->ssl, on_ssl_info);
+        SSL_set_info_callback(((struct tls_conn *)p.client.conn)->engine->ssl, on_ssl_info);
+        run(p.w);
+        cr_assert(p.client.opened && p.server.opened);
+        cr_assert_gt(computed, 10);
+        cr_assert_eq(computed_on_loop, 0);
+        finish(&p);
+    }
+}
+
+Test(tls_conn, a_peer_that_drips_keeps_no_worker_busy)
+{
+    struct pair p = {0};
+    struct tls_config config = config_of("server", "client");
+    config.protocols = "TLSv1.3";
+    pair_up(&p, 1, &config, &config, NULL);
+    run(p.w);
+    cr_assert(p.client.opened && p.server.opened);
+    // Some 3,000 events of a byte each, some ten records.
+    cr_assert_gt(p.w->carried, 2000);
+    cr_assert_leq(p.w->flights, 16);
+    finish(&p);
+}
+
+// Until a worker has something of this pair; ends moves first.
+static void run_to_flight(struct pair *p, int flight)
+{
+    p->w->workers_rest = true;
+    for (int i = 0; i < flight; i++) {
+        run(p->w);
+        cr_assert(work_step(p->w));
+    }
+    run(p->w);
+}
+
+Test(tls_conn, a_deadline_in_a_flight_closes_at_its_instant)
+{
+    struct pair p = {0};
+    struct tls_config config = config_of("server", "client");
+    pair_up(&p, 1 << 20, &config, &config, NULL);
+    run_to_flight(&p, 1); // the client's hello is there, and a worker has the server's engine
+    cr_assert_eq(p.w->work_count, 1);
+    uint64_t begin = p.w->now_us;
+    run_until(p.w, begin + TLS_HANDSHAKE_US - 1);
+    cr_assert_not_null(p.server.conn);
+    run_until(p.w, begin + TLS_HANDSHAKE_US);
+    cr_assert_null(p.server.conn);
+    has_words(&p.server.why, ERROR_TIMEOUT, "TLS handshake not finished within 10000 ms", "");
+    // What the worker has is let go when it comes back, and nobody is told.
+    cr_assert_eq(p.w->work_count, 1);
+    work_step(p.w);
+    p.w->workers_rest = false;
+    run(p.w);
+    has_words(&p.client.why, ERROR_TLS, "closed the connection during the TLS handshake", "");
+    finish(&p);
+}
+
+Test(tls_conn, closing_in_any_flight)
+{
+    struct tls_config config = config_of("server", "client");
+    for (int flight = 0; flight < 4; flight++)
+        for (int who = 0; who < 4; who++) {
+            struct pair p = {0};
+            pair_up(&p, 1 << 20, &config, &config, NULL);
+            run_to_flight(&p, flight);
+            struct side *side = who & 1 ? &p.server : &p.client;
+            if (side->conn == NULL || side->opened) {
+                p.w->workers_rest = false;
+                finish(&p);
+                continue;
+            }
+            conn_write_bytes(side->conn, BYTES("never sent"));
+            char name[20];
+            conn_peer_name(side->conn, name,
+                           sizeof(name)); // asks nothing of an engine that is away
+            if (who & 2)
+                conn_close_flush(side->conn);
+            else
+                conn_close(side->conn);
+            run(p.w);
+            cr_assert_null(side->conn);
+            cr_assert_eq(side->why.class, ERROR_CLOSED);
+            while (work_step(p.w)) {
+            }
+            p.w->workers_rest = false;
+            finish(&p);
+        }
+}
+
+Test(tls_conn, what_comes_during_a_flight_waits_below)
+{
+    struct pair p = {0};
+    struct tls_config config = config_of("server", "client");
+    config.protocols = "TLSv1.3";
+    pair_up(&p, 1 << 20, &config, &config, NULL);
+    run_to_flight(&p, 3); // hello, the server's answer, the client's proof: it is open
+    cr_assert(p.client.opened && !p.server.opened);
+    cr_assert_eq(p.w->work_count, 1);
+    static const char record[16384] = {1};
+    for (int i = 0; i < 20; i++)
+        conn_write_bytes(p.client.conn, bytes_of(record, sizeof(record)));
+    conn_close_flush(p.client.conn);
+    run(p.w);
+    struct tls_engine *e = ((struct tls_conn *)p.server.conn)->engine;
+    cr_assert(e->away);
+    // Nothing was taken from the wire, the end least of all.
+    cr_assert_gt(conn_queued(&p.w->ends[0]->base), 15 * sizeof(record));
+    p.w->workers_rest = false;
+    run_until(p.w, p.w->now_us + CONN_FLUSH_US / 2);
+    cr_assert_eq(buf_len(&p.server.got), 20 * sizeof(record));
+    cr_assert_eq(p.server.why.class, ERROR_CLOSED);
+    finish(&p);
+}
+
+Test(tls_conn, flights_are_few_at_once_and_in_order)
+{
+    enum { CLIENTS = 8, GONE = 4 };
+    struct tls_config config = config_of("server", "client");
+    struct tls_context *context = context_of(&config);
+    struct world *w = world_new(1 << 20);
+    struct side sides[CLIENTS] = {0};
+    struct end *ends[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        ends[i] = i < 2 ? w->ends[i] : end_new(w);
+        ends[i]->base.opened = true;
+        sides[i].conn = tls_client(context, &ends[i]->base, NULL, NULL, &side_events, &sides[i]);
+    }
+    tls_context_unref(context);
+    settled(w);
+    conn_close(sides[GONE].conn); // it waits for its turn, and is never computed
+    end_gone(ends[GONE]);
+    for (int i = 0; i < CLIENTS; i++) {
+        cr_assert_leq(w->work_count, LOOP_LANE_WIDTH);
+        if (i == GONE) continue;
+        cr_assert_eq(ends[i]->out.len, 0);
+        cr_assert(work_step(w));
+        cr_assert_gt(ends[i]->out.len, 0, "out of order");
+    }
+    cr_assert(!work_step(w));
+    cr_assert_eq(w->flights, CLIENTS - 1);
+    for (int i = 0; i < CLIENTS; i++) {
+        if (i == GONE) continue;
+        conn_close(sides[i].conn);
+        settled(w);
+        end_gone(ends[i]);
+    }
+    w->ends[0] = w->ends[1] = NULL;
+    world_free(w);
+}
+
+Test(tls_conn, messages_without_data_have_a_limit)
+{
+    for (int data = 0; data < 2; data++) {
+        struct pair p = {0};
+        struct tls_config config = config_of("server", "client");
+        config.protocols = "TLSv1.3";
+        pair_up(&p, 1 << 20, &config, &config, NULL);
+        run(p.w);
+        SSL *ssl = ((struct tls_conn *)p.client.conn)->engine->ssl;
+        for (int i = 0; i < 100; i++) {
+            cr_assert_eq(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+            cr_assert_eq(SSL_do_handshake(ssl), 1);
+            if (data) {
+                conn_write_bytes(p.client.conn, BYTES("x"));
+                settled(p.w);
+            }
+        }
+        conn_write_bytes(p.client.conn, BYTES("y"));
+        run(p.w);
+        if (data) {
+            cr_assert_eq(buf_len(&p.server.got), 101);
+        } else {
+            cr_assert_null(p.server.conn);
+            has_words(&p.server.why, ERROR_TLS, "messages without data", "");
+        }
+        finish(&p);
+    }
+}
+
+Test(tls_conn, many_small_records_are_read_in_turns)
+{
+    enum { RECORDS = 1000, TURN = LOOP_TURN_ASKS };
+    struct pair p = {0};
+    open_pair(&p, 1 << 20);
+    for (int i = 0; i < RECORDS; i++) {
+        conn_write_bytes(p.client.conn, BYTES("x"));
+        settled(p.w);
+    }
+    struct chain *wire = &p.w->ends[0]->out;
+    char *all = malloc(wire->len);
+    size_t len = chain_read(wire, all, wire->len);
+    loop_enter(&p.w->loop);
+    conn_emit_bytes(&p.w->ends[1]->base, bytes_of(all, len));
+    loop_leave(&p.w->loop, "wire");
+    free(all);
+    for (int turn = 1; turn <= RECORDS / TURN; turn++) {
+        cr_assert_eq(buf_len(&p.server.got), (size_t)turn * TURN);
+        cr_assert(p.w->ends[1]->base.paused, "more would pile up here");
+        loop_run_tasks(&p.w->loop);
+    }
+    cr_assert_eq(buf_len(&p.server.got), RECORDS);
+    cr_assert(!p.w->ends[1]->base.paused);
     finish(&p);
 }

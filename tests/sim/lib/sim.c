@@ -106,17 +106,26 @@ struct errand {
     struct deadline due;
     struct sim_node *node;
     struct work *work;
+    uint64_t rest_us; // work: from when it is worked on until the loop hears of it
+    bool worked;
     struct resolve_req *resolve;
 };
 
 static void on_errand(struct deadline *event)
 {
-    struct errand e = *(struct errand *)(void *)event;
-    mem_free(event);
-    if (e.work != NULL) e.work->work(e.work);
+    struct errand *at = (struct errand *)(void *)event, e = *at;
+    if (e.work != NULL && !e.worked) {
+        // What is worked on off the loop must not believe itself on it.
+        assert(!e.node->loop.entered);
+        at->worked = true;
+        e.work->work(e.work);
+        sim_at(e.node->sim, &at->due, e.node->sim->now_us + e.rest_us);
+        return;
+    }
+    mem_free(at);
     sim_enter(e.node);
     if (e.work != NULL) {
-        e.work->done(e.work);
+        loop_work_done(&e.node->loop, e.work);
     } else {
         if (e.resolve->cancelled) e.resolve->count = 0;
         e.resolve->done(e.resolve);
@@ -135,7 +144,14 @@ static void run_errand(struct sim_node *node, uint64_t after_us, struct errand e
 
 static void work(struct loop *loop, struct work *w)
 {
-    run_errand(sim_node_of(loop), WORK_US, (struct errand){.work = w});
+    struct sim_node *node = sim_node_of(loop);
+    struct sim *sim = node->sim;
+    uint64_t all = sim->work_min_us, before = all / 2;
+    if (sim->work_max_us > sim->work_min_us) {
+        all += rng_below(&sim->work_rng, sim->work_max_us - sim->work_min_us + 1);
+        before = rng_below(&sim->work_rng, all + 1);
+    }
+    run_errand(node, before, (struct errand){.work = w, .rest_us = all - before});
 }
 
 static bool looks_numeric(const char *host)
@@ -224,6 +240,8 @@ struct sim *sim_new(uint64_t seed)
     struct sim *sim = mem_new(struct sim);
     sim->now_us = SIM_BEGIN_US;
     rng_seed(&sim->rng, seed);
+    rng_seed(&sim->work_rng, ~seed); // its own, so that work changes nothing else
+    sim->work_min_us = sim->work_max_us = WORK_US;
     list_init(&sim->nodes);
     list_init(&sim->rules);
     list_init(&sim->partitions);
@@ -347,6 +365,12 @@ void sim_alias(struct sim_node *node, const char *name)
 void sim_set_skew(struct sim_node *node, int64_t us)
 {
     node->skew_us = us;
+}
+
+void sim_set_work(struct sim *sim, uint64_t min_us, uint64_t max_us)
+{
+    sim->work_min_us = min_us;
+    sim->work_max_us = max_us;
 }
 
 void sim_set_slice(struct sim_node *node, uint32_t units)

@@ -44,6 +44,9 @@ struct network *sim_network(struct sim_node *node);
 const char *sim_host(const struct sim_node *node);
 void sim_alias(struct sim_node *node, const char *name); // also answers to this name
 void sim_set_skew(struct sim_node *node, int64_t us);    // its Unix time runs ahead by this
+// How long a piece of work takes on the other threads: so much, drawn from the seed. 100 us always
+// unless told. It is worked on at an instant of its own in between, while the loop goes on.
+void sim_set_work(struct sim *sim, uint64_t min_us, uint64_t max_us);
 // Units a job's step may use (5000, a slice of 250 us, unless told).
 void sim_set_slice(struct sim_node *node, uint32_t units);
 

@@ -22,7 +22,8 @@ struct sim_partition {
 struct sim {
     uint64_t now_us;
     struct deadline_heap events; // everything that will happen
-    struct rng rng;
+    struct rng rng, work_rng;
+    uint64_t work_min_us, work_max_us;
     struct log *log;
     struct list nodes, rules, partitions, wires, graves;
     struct sim_wire wire;
