@@ -13,6 +13,7 @@
 enum {
     CLIENT_INPUT_BYTES = 64 * 1024,
     CLIENT_OUTPUT_SEND_BYTES = 64 * 1024, // output of one dispatch that is sent without waiting
+    CLIENT_REQUESTS_PER_LOOK = 8,         // at how long this client has had the loop
 };
 
 static const uint32_t waits =
@@ -195,11 +196,28 @@ static bool may_go_on(const struct client *c)
     return c->budget == NULL || budget_left(c->budget, units < 100000 ? (uint32_t)units : 100000);
 }
 
-// Runs requests from the front of `input` until it is used up, the client has to wait or its budget
-// is spent.
+// A pipeline is run in turns, so that deadlines and other clients come in between. What is left of
+// the input waits for the next turn, and its end with it: the conn is not read meanwhile.
+static bool turn_over(struct client *c, int requests)
+{
+    if (requests % CLIENT_REQUESTS_PER_LOOK != 0 || c->conn == NULL) return false;
+    if (!loop_turn_over(c->node->loop)) return false;
+    conn_pause(c->conn);
+    client_process_soon(c);
+    return true;
+}
+
+static bool goes_on_soon(const struct client *c)
+{
+    return !list_empty(&c->process.link);
+}
+
+// Runs requests from the front of `input` until it is used up, the client has to wait, or its turn
+// is over or its budget spent.
 void client_parse(struct client *c, struct bytes *input)
 {
     struct error error;
+    int requests = 0;
     while (!client_waits(c)) {
         switch (request_parse(&c->parser, input, &error)) {
         case REQUEST_NEED_MORE:
@@ -214,6 +232,7 @@ void client_parse(struct client *c, struct bytes *input)
             dispatch_request(c, &r);
             client_ran(c);
             if (!may_go_on(c)) return;
+            if (input->len > 0 && !client_waits(c) && turn_over(c, ++requests)) return;
             break;
         }
         case REQUEST_ERROR:
@@ -250,11 +269,12 @@ void client_process(struct client *c)
         size_t before = input.len;
         client_parse(c, &input);
         buf_consume(&c->input, before - input.len);
-        if (input.len == before) break;
+        if (input.len == before || goes_on_soon(c)) break;
     }
     if (c->flags & CLIENT_CLOSING) return;
     if (buf_len(&c->input) == 0) buf_free(&c->input);
-    if (c->conn != NULL && buf_len(&c->input) <= CLIENT_INPUT_BYTES) conn_resume(c->conn);
+    if (c->conn != NULL && buf_len(&c->input) <= CLIENT_INPUT_BYTES && !goes_on_soon(c))
+        conn_resume(c->conn);
 }
 
 static void on_process(struct task *task)

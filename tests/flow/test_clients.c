@@ -389,3 +389,63 @@ Test(clients, the_largest_client_goes_first)
     run(0, "PING", "+PONG\r\n");
     run(2, "PING", "+PONG\r\n");
 }
+
+// ---- turns --------------------------------------------------------------------------------------
+
+enum { PIPELINE = 2000 };
+
+static struct turn_watch {
+    struct deadline deadline;
+    uint64_t before, ran; // commands
+} turns;
+
+static void look_at_turn(struct deadline *d)
+{
+    (void)d;
+    turns.ran = node->stats.commands_processed - turns.before;
+}
+
+static void send_pings(int i)
+{
+    for (int k = 0; k < PIPELINE; k++)
+        say(i, "PING");
+}
+
+Test(clients, a_deadline_comes_between_the_requests_of_a_pipeline)
+{
+    // It is due at the instant at which all of the pipeline arrives, in one read.
+    send_pings(0);
+    turns.deadline.fire = look_at_turn;
+    turns.before = node->stats.commands_processed;
+    deadline_arm(node->loop, &turns.deadline, sim_now_us(sim) + 100);
+    for (int i = 0; i < 100 && deadline_armed(&turns.deadline); i++)
+        sim_step(sim);
+    cr_assert(!deadline_armed(&turns.deadline));
+    cr_assert_leq(turns.ran, 8 * LOOP_TURN_ASKS);
+    sim_run_for(sim, 10000);
+    cr_assert_eq(node->stats.commands_processed - turns.before, PIPELINE);
+    cr_assert_eq(peer_input(client[0]).len, PIPELINE * strlen("+PONG\r\n"));
+}
+
+Test(clients, a_pipeline_whose_sender_leaves_is_run_to_its_end)
+{
+    for (int k = 0; k < PIPELINE; k++)
+        say(0, "INCR n");
+    peer_close(client[0]);
+    sim_run_for(sim, 10000);
+    run(1, "GET n", "$4\r\n2000\r\n");
+}
+
+Test(clients, a_pipeline_that_blocks_in_its_middle_notices_the_end)
+{
+    for (int k = 0; k < 127; k++)
+        say(0, "PING");
+    say(0, "BLPOP list 0");
+    for (int k = 0; k < 300; k++)
+        say(0, "PING");
+    sim_run_for(sim, 10000);
+    cr_assert_eq(node->client_count, CLIENTS);
+    peer_close(client[0]);
+    sim_run_for(sim, 10000);
+    cr_assert_eq(node->client_count, CLIENTS - 1);
+}
