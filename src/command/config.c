@@ -45,30 +45,149 @@ static void config_get(struct ctx *c)
 
 // ---- SET ----------------------------------------------------------------------------------------
 
+static void answer_set(struct reply *reply, const struct config_pairs *p, bool ok, int failed,
+                       const struct error *error)
+{
+    if (ok)
+        reply_ok(reply);
+    else if (error->text[0] == '-')
+        reply_error(reply, error->text);
+    else if (failed >= 0 && strcmp(error->text, "unknown") == 0)
+        reply_errorf(reply, "Unknown option or number of arguments for CONFIG SET - '%.128s'",
+                     p->names[failed].data);
+    else
+        reply_errorf(reply, "CONFIG SET failed (possibly related to argument '%.128s') - %s",
+                     failed >= 0 ? p->names[failed].data : "?", error->text);
+}
+
+// Certificates are read and a TLS context is made of them off the loop; then everything is set at
+// once, the client answered, or nothing is. Another CONFIG SET may come in between: when the
+// context doesn't fit any more it is made again.
+struct tls_change {
+    struct suspension suspension;
+    struct loop *loop;
+    struct work work;
+    int count;
+    struct str **words; // names, then values
+    struct tls_config *config;
+    struct tls_context *context; // made of it; NULL: error says why not
+    struct error error;
+    int failed;
+};
+
+static void tls_change_gone(struct suspension *s)
+{
+    (void)s; // nothing was set yet, and nobody knows
+}
+
+static void tls_change_free(struct tls_change *t)
+{
+    for (int i = 0; i < t->count * 2; i++)
+        str_free(t->words[i]);
+    mem_free(t->words);
+    tls_config_free(t->config);
+    tls_context_unref(t->context);
+    mem_free(t);
+}
+
+static void tls_change_work(struct work *w)
+{
+    struct tls_change *t = list_entry(w, struct tls_change, work);
+    t->context = tls_context_new(t->config, &t->error);
+}
+
+// Whether the context was made of what is wanted now; otherwise off it goes again.
+static bool tls_change_fits(struct tls_change *t, struct tls_config *wanted)
+{
+    bool fits = wanted == NULL || tls_config_equal(wanted, t->config);
+    if (fits) {
+        tls_config_free(wanted);
+        return true;
+    }
+    tls_context_unref(t->context);
+    t->context = NULL;
+    tls_config_free(t->config);
+    t->config = wanted;
+    t->error = ERROR_OK;
+    loop_work(t->loop, &t->work);
+    return false;
+}
+
+static void tls_change_done(struct work *w)
+{
+    struct tls_change *t = list_entry(w, struct tls_change, work);
+    struct client *client = t->suspension.client;
+    if (client == NULL) {
+        tls_change_free(t);
+        return;
+    }
+    struct bytes *views = mem_alloc_array((size_t)t->count * 2, sizeof(*views));
+    for (int i = 0; i < t->count * 2; i++)
+        views[i] = str_view(t->words[i]);
+    struct config_pairs pairs = {t->count, views, views + t->count};
+    struct tls_config *wanted = NULL;
+    struct error error = ERROR_OK;
+    int failed;
+    bool ok = config_try(client->node, &pairs, &wanted, &failed, &error);
+    if (ok && !tls_change_fits(t, wanted)) {
+        mem_free(views);
+        return;
+    }
+    if (ok && t->context == NULL) {
+        error = t->error;
+        ok = error_context(&error, "Unable to update TLS configuration");
+    }
+    ok = ok && config_set(client->node, &pairs, t->context, &failed, &error);
+    answer_set(client_reply(client), &pairs, ok, failed, &error);
+    client_resume(&t->suspension);
+    mem_free(views);
+    tls_change_free(t);
+}
+
+static void change_tls(struct ctx *c, const struct config_pairs *p, struct tls_config *config)
+{
+    struct tls_change *t = mem_new(struct tls_change);
+    t->suspension.gone = tls_change_gone;
+    if (!ctx_suspend(c, &t->suspension)) {
+        tls_config_free(config);
+        mem_free(t);
+        reply_error(c->reply, "TLS can't be changed inside a transaction: files are to be read");
+        return;
+    }
+    t->loop = c->node->loop;
+    t->config = config;
+    t->count = p->count;
+    t->words = mem_alloc_array((size_t)p->count * 2, sizeof(*t->words));
+    for (int i = 0; i < p->count; i++) {
+        t->words[i] = str_from(p->names[i]);
+        t->words[p->count + i] = str_from(p->values[i]);
+    }
+    t->work = (struct work){.work = tls_change_work, .done = tls_change_done, .lane = WORK_FILE};
+    loop_work(t->loop, &t->work);
+}
+
 static void config_set_command(struct ctx *c)
 {
     if (c->argc % 2 != 0) {
         reply_error(c->reply, "wrong number of arguments for 'config|set' command");
         return;
     }
-    int pairs = (c->argc - 2) / 2, failed;
-    struct bytes *words = mem_alloc_array((size_t)pairs * 2, sizeof(*words));
-    for (int i = 0; i < pairs; i++) {
+    int count = (c->argc - 2) / 2, failed;
+    struct bytes *words = mem_alloc_array((size_t)count * 2, sizeof(*words));
+    for (int i = 0; i < count; i++) {
         words[i] = ctx_arg(c, 2 + 2 * i);
-        words[pairs + i] = ctx_arg(c, 3 + 2 * i);
+        words[count + i] = ctx_arg(c, 3 + 2 * i);
     }
+    struct config_pairs pairs = {count, words, words + count};
+    struct tls_config *tls = NULL;
     struct error error = ERROR_OK;
-    bool ok = config_set(c->node, pairs, words, words + pairs, &failed, &error);
-    if (ok)
-        reply_ok(c->reply);
-    else if (error.text[0] == '-')
-        reply_error(c->reply, error.text);
-    else if (failed >= 0 && strcmp(error.text, "unknown") == 0)
-        reply_errorf(c->reply, "Unknown option or number of arguments for CONFIG SET - '%.128s'",
-                     words[failed].data);
-    else
-        reply_errorf(c->reply, "CONFIG SET failed (possibly related to argument '%.128s') - %s",
-                     failed >= 0 ? words[failed].data : "?", error.text);
+    bool ok = config_try(c->node, &pairs, &tls, &failed, &error);
+    if (ok && tls != NULL) {
+        change_tls(c, &pairs, tls);
+    } else {
+        ok = ok && config_set(c->node, &pairs, NULL, &failed, &error);
+        answer_set(c->reply, &pairs, ok, failed, &error);
+    }
     mem_free(words);
 }
 

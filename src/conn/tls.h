@@ -21,6 +21,11 @@ struct tls_config {
     bool client_only, insecure;
 };
 
+// A copy with strings of its own, for tls_config_free.
+struct tls_config *tls_config_copy(const struct tls_config *from);
+void tls_config_free(struct tls_config *c); // NULL is fine
+bool tls_config_equal(const struct tls_config *a, const struct tls_config *b);
+
 // Server and client contexts made from one configuration. Conns hold a reference to the one that
 // they started with, so that replacing it leaves them alone. References may be taken and dropped on
 // any thread.

@@ -213,49 +213,107 @@ static bool apply_changed(struct node *n, const struct directive **changed, int 
     return true;
 }
 
-bool config_set(struct node *n, int pairs, const struct bytes *names, const struct bytes *values,
-                int *failed, struct error *error)
+// What CONFIG SET is about to change.
+struct change {
+    const struct directive **rows; // of each pair
+    struct buf *old;               // the values before, of those that are set
+    int pairs, set;
+};
+
+static bool find_rows(struct node *n, struct change *ch, const struct bytes *names, int *failed,
+                      struct error *error)
 {
-    const struct directive **changed = mem_alloc_array((size_t)pairs, sizeof(*changed));
-    struct buf *old = mem_zalloc((size_t)pairs * sizeof(*old));
-    bool ok = true;
-    int set = 0;
-    *failed = -1;
-    for (int i = 0; i < pairs && ok; i++) {
-        changed[i] = directive_find(names[i]);
+    for (int i = 0; i < ch->pairs; i++) {
+        ch->rows[i] = directive_find(names[i]);
         *failed = i;
-        if (changed[i] == NULL) {
+        if (ch->rows[i] == NULL) {
             const struct unsupported_directive *u = unsupported_find(names[i]);
-            ok = u ? error_set(error, ERROR_UNSUPPORTED, "not supported by wherry (%s)", u->why)
-                   : error_set(error, ERROR_NONE, "unknown");
-            break;
+            return u ? error_set(error, ERROR_UNSUPPORTED, "not supported by wherry (%s)", u->why)
+                     : error_set(error, ERROR_NONE, "unknown");
         }
-        ok = may_change(n, changed[i], error);
-        for (int k = 0; k < i && ok; k++)
-            if (changed[k] == changed[i])
-                ok = error_set(error, ERROR_CONFIG, "duplicate parameter");
+        if (!may_change(n, ch->rows[i], error)) return false;
+        for (int k = 0; k < i; k++)
+            if (ch->rows[k] == ch->rows[i])
+                return error_set(error, ERROR_CONFIG, "duplicate parameter");
     }
-    for (; ok && set < pairs; set++) {
-        *failed = set;
-        changed[set]->kind->get(&n->config, changed[set], &old[set]);
-        ok = set_from_text(&n->config, changed[set], values[set], error);
-        if (!ok) buf_free(&old[set]);
-        if (!ok) break;
+    return true;
+}
+
+static void change_undo(struct node *n, struct change *ch)
+{
+    struct error ignored;
+    for (int i = ch->set - 1; i >= 0; i--)
+        if (!set_from_text(&n->config, ch->rows[i], buf_view(&ch->old[i]), &ignored))
+            log_warning(&n->log, "CONFIG SET could not put back '%s'", ch->rows[i]->name);
+}
+
+// Sets the fields, all of them or none; nothing acts on them yet.
+static bool change_begin(struct node *n, struct change *ch, const struct config_pairs *p,
+                         int *failed, struct error *error)
+{
+    *ch = (struct change){.pairs = p->count};
+    ch->rows = mem_alloc_array((size_t)p->count, sizeof(*ch->rows));
+    ch->old = mem_zalloc((size_t)p->count * sizeof(*ch->old));
+    *failed = -1;
+    if (!find_rows(n, ch, p->names, failed, error)) return false;
+    for (; ch->set < p->count; ch->set++) {
+        const struct directive *row = ch->rows[ch->set];
+        *failed = ch->set;
+        row->kind->get(&n->config, row, &ch->old[ch->set]);
+        if (set_from_text(&n->config, row, p->values[ch->set], error)) continue;
+        buf_free(&ch->old[ch->set]);
+        change_undo(n, ch);
+        return false;
     }
-    if (ok) ok = apply_changed(n, changed, pairs, failed, error);
-    if (!ok && set > 0) {
+    return true;
+}
+
+static void change_free(struct change *ch)
+{
+    for (int i = 0; i < ch->pairs; i++)
+        buf_free(&ch->old[i]);
+    mem_free(ch->old);
+    mem_free(ch->rows);
+}
+
+bool config_try(struct node *n, const struct config_pairs *p, struct tls_config **tls, int *failed,
+                struct error *error)
+{
+    struct change ch;
+    bool ok = change_begin(n, &ch, p, failed, error);
+    *tls = NULL;
+    for (int i = 0; i < p->count && ok; i++) {
+        bool needs =
+            ch.rows[i]->apply == apply_tls || (ch.rows[i]->apply == apply_listen && n->tls == NULL);
+        if (!needs || !config_wants_tls(&n->config)) continue;
+        *tls = tls_config_copy(&n->config.tls);
+        *failed = i;
+        break;
+    }
+    if (ok) change_undo(n, &ch);
+    change_free(&ch);
+    return ok;
+}
+
+bool config_set(struct node *n, const struct config_pairs *p, struct tls_context *tls, int *failed,
+                struct error *error)
+{
+    struct change ch;
+    bool ok = change_begin(n, &ch, p, failed, error);
+    if (ok) {
+        struct tls_context *before = n->tls != NULL ? tls_context_ref(n->tls) : NULL;
+        n->tls_offered = tls;
+        ok = apply_changed(n, ch.rows, p->count, failed, error);
+        n->tls_offered = before;
         struct error ignored;
         int where;
-        for (int i = set - 1; i >= 0; i--)
-            if (!set_from_text(&n->config, changed[i], buf_view(&old[i]), &ignored))
-                log_warning(&n->log, "CONFIG SET could not put back '%s'", changed[i]->name);
-        if (!apply_changed(n, changed, set, &where, &ignored))
+        if (!ok) change_undo(n, &ch);
+        if (!ok && !apply_changed(n, ch.rows, p->count, &where, &ignored))
             log_warning(&n->log, "CONFIG SET could not go back: %s", ignored.text);
+        n->tls_offered = NULL;
+        tls_context_unref(before);
     }
-    for (int i = 0; i < pairs; i++)
-        buf_free(&old[i]);
-    mem_free(old);
-    mem_free(changed);
+    change_free(&ch);
     return ok;
 }
 

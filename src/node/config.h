@@ -156,10 +156,23 @@ bool config_set_initial(struct config *c, struct bytes name, int argc, const str
                         struct error *error);
 // Reads a configuration file and then the command line's options, in that order.
 bool config_load(struct config *c, const char *path, int argc, char **argv, struct error *error);
-// CONFIG SET of pairs, all or none: sets, then applies; on failure everything is as before.
-// *failed is the index of the pair at fault, or -1.
-bool config_set(struct node *n, int pairs, const struct bytes *names, const struct bytes *values,
-                int *failed, struct error *error);
+// What CONFIG SET is given.
+struct config_pairs {
+    int count;
+    const struct bytes *names, *values;
+};
+// Sees whether the pairs could be set, and sets nothing. *failed is the index of the pair at fault,
+// or -1. Where a new TLS context is needed, *tls is what to make it from (the caller's to free) and
+// *failed the pair that needs it; otherwise *tls is NULL.
+bool config_try(struct node *n, const struct config_pairs *p, struct tls_config **tls, int *failed,
+                struct error *error);
+// CONFIG SET of pairs, all or none: sets, then applies; on failure everything is as before. `tls`
+// is what was made from config_try's answer, or NULL where it needed none; borrowed. Reads no file.
+bool config_set(struct node *n, const struct config_pairs *p, struct tls_context *tls, int *failed,
+                struct error *error);
+// Whether anything in the configuration uses TLS.
+bool config_wants_tls(const struct config *c);
+
 // Calls `show` for each directive (and alias) whose name matches the glob.
 void config_match(const struct config *c, struct bytes pattern,
                   void (*show)(void *arg, const char *name, struct bytes value), void *arg);

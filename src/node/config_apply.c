@@ -11,22 +11,40 @@
 
 bool apply_listen(struct node *n, struct error *error)
 {
-    if (!apply_tls(n, error)) return false;
+    if (n->tls_offered != NULL && n->tls == NULL && !apply_tls(n, error)) return false;
     return node_listen(n, error) && apply_title(n, error);
 }
 
-// A bad file or value leaves the old context in service.
-bool apply_tls(struct node *n, struct error *error)
+bool config_wants_tls(const struct config *c)
 {
-    const struct config *c = &n->config;
-    bool wanted = c->tls_port != 0 || c->tls_replication || c->tls_cluster ||
-                  c->tls.cert_file != NULL || c->tls.ca_cert_file != NULL;
-    if (!wanted) return true;
-    struct tls_context *fresh = tls_context_new(&c->tls, error);
-    if (fresh == NULL) return error_context(error, "Unable to update TLS configuration");
+    return c->tls_port != 0 || c->tls_replication || c->tls_cluster || c->tls.cert_file != NULL ||
+           c->tls.ca_cert_file != NULL;
+}
+
+static void install_tls(struct node *n, struct tls_context *fresh)
+{
+    tls_context_ref(fresh);
     tls_context_unref(n->tls);
     n->tls = fresh;
     if (n->set_tls != NULL) n->set_tls(n->network, fresh);
+}
+
+// At run time the context was made elsewhere: see config_try.
+bool apply_tls(struct node *n, struct error *error)
+{
+    (void)error;
+    if (n->tls_offered != NULL && n->tls_offered != n->tls) install_tls(n, n->tls_offered);
+    return true;
+}
+
+// Reads the files here and now: before the loop runs.
+static bool start_tls(struct node *n, struct error *error)
+{
+    if (!config_wants_tls(&n->config)) return true;
+    struct tls_context *fresh = tls_context_new(&n->config.tls, error);
+    if (fresh == NULL) return error_context(error, "Unable to update TLS configuration");
+    install_tls(n, fresh);
+    tls_context_unref(fresh);
     return true;
 }
 
@@ -117,6 +135,6 @@ bool apply_background_purge(struct node *n, struct error *error)
 
 bool config_apply_all(struct node *n, struct error *error)
 {
-    return apply_log(n, error) && apply_tls(n, error) && apply_memory(n, error) &&
+    return apply_log(n, error) && start_tls(n, error) && apply_memory(n, error) &&
            apply_delays(n, error) && apply_title(n, error);
 }

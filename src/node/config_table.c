@@ -115,7 +115,8 @@ const struct directive config_directives[] = {
     BOOL("tls-cluster", NULL, tls_cluster, "no", 0),
     {"tls-verify-peer-name", NULL, &kind_nullable, AT(tls_verify_peer_name), "", 0, 0, 0, NULL,
      NULL},
-    I64("tls-handshake-timeout", NULL, tls_handshake_ms, "10000", 0, 1, 3600000),
+    {"tls-handshake-timeout", NULL, &kind_i64, AT(tls_handshake_ms), "10000", 0, 1, 3600000, NULL,
+     apply_listen},
 
     // process
     BOOL("daemonize", NULL, daemonize, "no", IMMUTABLE),

@@ -41,6 +41,8 @@ struct command_stats {
     uint64_t calls, usec, rejected, failed;
 };
 
+enum { NODE_LISTENERS_MAX = CONFIG_BIND_MAX * 2 + 1 };
+
 struct node {
     struct loop *loop;
     struct network *network;
@@ -69,9 +71,16 @@ struct node {
     struct list monitors; // clients that MONITOR
     struct list to_flush; // clients with output to send
     struct before_wait flush_hook;
-    struct listener *listeners[CONFIG_BIND_MAX * 2 + 1];
+    struct node_listener {
+        struct listener *listener;
+        char *address;
+        int port;
+        bool tls;
+        int64_t handshake_ms; // of a tls one: what it was opened with
+    } listeners[NODE_LISTENERS_MAX];
     int listener_count;
-    struct tls_context *tls;                                       // NULL: TLS is not configured
+    struct tls_context *tls;         // NULL: TLS is not configured
+    struct tls_context *tls_offered; // inside config_set: what apply_tls puts into service
     void (*set_tls)(struct network *net, struct tls_context *tls); // tells the network; may be NULL
     const char *program;                    // as it was started, for its title
     void (*show_title)(struct bytes title); // where a process has one; may be NULL

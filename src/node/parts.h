@@ -70,10 +70,10 @@ void evict_clients_count(struct client *c); // what it takes may have changed
 void evict_clients_recount(struct node *n); // of all
 void evict_clients(struct node *n);         // closes the largest until the rest fits
 
-// ---- clients.c / config
-// --------------------------------------------------------------------------- Opens or reopens the
-// listeners by the config (port, tls-port, bind, unixsocket). On failure what was open before
-// stays.
+// ---- listen.c -----------------------------------------------------------------------------------
+// Opens and closes listeners as the config wants them (port, tls-port, bind, unixsocket); those
+// that are right already stay as they are. After a failure some may be missing: put the old values
+// back and call it again.
 bool node_listen(struct node *n, struct error *error);
 void node_unlisten(struct node *n);
 
