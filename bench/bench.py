@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import sys
 
+import connect
 import migration
 import replication
 import requests
 from common import ROOT, Bench
 
-MEASURES = {**replication.MEASURES, **migration.MEASURES, **requests.MEASURES}
+MEASURES = {**connect.MEASURES, **replication.MEASURES, **migration.MEASURES, **requests.MEASURES}
 
 
 def main():
