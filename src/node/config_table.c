@@ -29,7 +29,7 @@ static const struct word_value sanitizes[] = {
     {"no", SANITIZE_NO}, {"yes", SANITIZE_YES}, {"clients", SANITIZE_CLIENTS}, {0}};
 static const struct word_value payload_versions[] = {
     {"0", 0}, {"5", 5}, {"6", 6}, {"7", 7}, {"8", 8}, {"9", 9}, {"10", 10}, {"11", 11}, {0}};
-static const struct word_value channel_defaults[] = {{"resetchannels", 0}, {"allchannels", 1}, {0}};
+static const struct word_value channel_defaults[] = {{"allchannels", 1}, {"resetchannels", 0}, {0}};
 static const struct word_value auths[] = {
     {"no", TLS_AUTH_NO}, {"yes", TLS_AUTH_YES}, {"optional", TLS_AUTH_OPTIONAL}, {0}};
 static const struct word_value fsyncs[] = {{"everysec", 0}, {"always", 1}, {"no", 2}, {0}};

@@ -176,6 +176,8 @@ class Server:
         return found
 
     def log_text(self):
+        if not os.path.exists(self.log_path):
+            return ""  # one that never began
         with open(self.log_path, "rb") as f:
             return f.read().decode(errors="replace")
 

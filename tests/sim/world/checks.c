@@ -84,7 +84,7 @@ static void visit_machine(void *arg, const struct machine *machine)
 }
 
 // A link's conn is given a window and what is begun; all that is held on a replica's account stays
-// below its limit, but for what one turn adds.
+// below its limit, but for what one turn adds and, in a full sync, for that sync's own window.
 static void check_link(struct world *w, const struct member *m, const struct replica_link *l)
 {
     int64_t hard = m->node->config.output_limit[CLASS_REPLICA].hard_bytes,
@@ -92,8 +92,9 @@ static void check_link(struct world *w, const struct member *m, const struct rep
     if (hard > 0 && hard < backlog) hard = backlog;
     if (l->conn != NULL && conn_queued(l->conn) > LINK_WINDOW_BYTES + LINK_SLACK_BYTES)
         world_fail(w, "%s: %zu bytes are queued for %s", m->host, conn_queued(l->conn), l->name);
-    int64_t pinned = (int64_t)primary_link_pinned(l);
-    if (hard > 0 && pinned > hard + PINNED_SLACK_BYTES && list_empty(&l->over.link))
+    int64_t pinned = (int64_t)primary_link_pinned(l), slack = PINNED_SLACK_BYTES;
+    if (l->machine.state != LINK_ONLINE) slack += LINK_SYNC_FREE_BYTES;
+    if (hard > 0 && pinned > hard + slack && list_empty(&l->over.link))
         world_fail(w, "%s: %lld bytes are kept for %s in %s", m->host, (long long)pinned, l->name,
                    machine_state_name(&l->machine));
 }
