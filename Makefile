@@ -7,10 +7,10 @@
 #   sim            worlds of whole nodes: SEEDS of each, with seeds per second
 #   chaos          chains of wherry and Redis under faults for CHAOS_SECONDS, MIGRATE for half of
 #                  that, CHAOS_KILLS times kill -9 amid a full sync
-#   asan, tsan     unit, flow and interop tests under sanitizers
+#   asan, tsan     unit, flow, sim and interop tests under sanitizers
 #   conformance    Redis's own suite: GROUP=dump|repl|tls|types, or FILES='unit/dump ...'; TLS=1
-#   bench          speed next to redis-server in the same run
-#   fuzz           each target for FUZZ_SECONDS, under sanitizers
+#   bench          speed next to redis-server in the same run; WORDS='sync steady' chooses
+#   fuzz           each target for FUZZ_SECONDS, under sanitizers, guided by coverage
 #   graph          the machines' tables as pictures in docs/
 #   tidy, format   house rules checked; clang-format applied
 SHELL   := /bin/bash
@@ -141,7 +141,6 @@ conformance: deps
 demo: deps
 	$(AGAIN) programs
 	@python3 tools/demo.py --server $(OUT)/wherry-server
-# WORDS chooses among the tables: WORDS='sync steady'.
 $(OUT)/bench/load: $(OUT)/bench/load.o $(OUT)/bench/link.o
 	$(call SAY,link $@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lssl -lcrypto -lhiredis
@@ -169,7 +168,7 @@ fuzz-run: $(FUZZ_BIN)
 	@for t in $(FUZZ_BIN); do n=$${t##*/fuzz_}; $$t $(FUZZ_SECONDS) tests/fuzz/corpus/$$n || exit 1; done
 
 format:
-	clang-format -i $$(find src tests tools -name '*.[ch]')
+	clang-format -i $$(find src tests tools bench -name '*.[ch]')
 clean:
 	rm -rf $(BUILD)
 

@@ -12,8 +12,7 @@
 //   held      none       somebody else (another MIGRATE, a DUMP) holds the next key, and nothing of
 //                        ours is under way: we hold nothing that anybody could wait for in turn.
 //   settle    none       nothing is asked of the target any more; somebody (a snapshot, a DUMP)
-//   still
-//                        reads a key that is to be deleted, or writes are paused.
+//                        still reads a key that is to be deleted, or writes are paused.
 //   done
 //
 // A key is taken like a write takes it: once nobody holds it. While one is waited for, what was

@@ -13,6 +13,7 @@ bool crc64_can_fold(void);
 // least one) from `crc` on. Only where crc64_can_fold.
 void crc64_fold(uint64_t crc, const unsigned char *data, size_t len, unsigned char out[16]);
 
+// The other way, by tables; defined in crc64.c.
 uint64_t crc64_by_table(uint64_t crc, const void *data, size_t len);
 
 #endif

@@ -1,5 +1,5 @@
 // A snapshot: one consistent cut of the whole keyspace as an RDB, taken without a fork, in slices,
-// for any number of sinks at once (replicas, a file). DESIGN.md section 4.
+// for any number of sinks at once (replicas, a file).
 //
 // Walk: buckets by SCAN cursor; an entry whose epoch is older than the snapshot's is emitted once
 // and given the snapshot's epoch. Small entries are emitted at once, also just before a write to
