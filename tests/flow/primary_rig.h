@@ -135,6 +135,21 @@ static inline void rig_run_to(int state)
               state, trace_text(&rig.trace));
 }
 
+// What connections made from now on get through towards the replicas; 0: all at once, any number.
+static inline void rig_wire(uint32_t bytes_per_s, uint32_t window_bytes)
+{
+    struct sim_wire wire = {.bytes_per_s = bytes_per_s, .window_bytes = window_bytes};
+    sim_set_link(rig.sim, "primary", "outside", 0, &wire);
+}
+
+// The first replica, on such a wire, in the middle of its full sync.
+static inline void rig_slow_sync(uint32_t bytes_per_s, uint32_t window_bytes)
+{
+    rig_wire(bytes_per_s, window_bytes);
+    rig.a = rig_replica();
+    rig_run_to(LINK_SEND);
+}
+
 // It is there until exactly `at_us`, and then dropped.
 static inline void rig_dropped_at(uint64_t at_us, const char *words)
 {

@@ -15,6 +15,11 @@
 #define RIG_MARK    "fedcba9876543210fedcba9876543210fedcba98"
 #define RIG_TIMEOUT 10000000
 
+// Steps of a primary that is greeted, up to what is asked of it in PSYNC's place.
+#define RIG_GREETED                                                                                \
+    DO_EXPECT_PAST("PING\r\n"), DO_SEND("+PONG\r\n"), DO_EXPECT_PAST("7000\r\n"),                  \
+        DO_SEND("+OK\r\n"), DO_EXPECT_PAST("psync2\r\n"), DO_SEND("+OK\r\n")
+
 struct rig {
     struct sim *sim;
     struct sim_node *us, *them;

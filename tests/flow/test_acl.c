@@ -1,47 +1,21 @@
 // Users: what each may do, how rules are kept, what becomes of clients whose user changes. One node
 // and a few clients in virtual time.
 #include "base/mem.h"
-#include "command/table.h"
 #include "node/acl.h"
-#include "sim/lib/peer.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
 
 enum { CLIENTS = 2 };
-
-static struct sim *sim;
-static struct sim_node *at, *outside;
-static struct node *node;
-static struct peer *client[CLIENTS];
-static const struct peer_step none[] = {DO_END};
-
-static bool ready(void *arg)
-{
-    (void)arg;
-    return !node->loading;
-}
+#include "node_rig.h"
 
 static void start(const char *directive, const char *value)
 {
-    sim = sim_new(7);
-    at = sim_node_new(sim, "n");
-    outside = sim_node_new(sim, "outside");
     struct config config;
     struct error error = ERROR_OK;
-    config_init(&config);
-    config.save_count = 0;
-    config.protected_mode = false;
+    node_rig_config(&config);
     struct bytes word = value != NULL ? bytes_from_cstr(value) : (struct bytes){0};
     if (directive != NULL)
         cr_assert(config_set_initial(&config, bytes_from_cstr(directive), 1, &word, &error));
-    node = node_new(sim_loop(at), sim_network(at), &config, command_families, 3);
-    cr_assert(node_start(node, &error), "%s", error.text);
-    cr_assert(sim_run_while_not(sim, ready, NULL, 5000000));
-    for (int i = 0; i < CLIENTS; i++) {
-        client[i] = peer_connect(outside, "n", 6379, none);
-        sim_run_for(sim, 1000);
-    }
+    node_rig_new(&config);
+    node_rig_start();
 }
 
 static void begin(void)
@@ -49,28 +23,7 @@ static void begin(void)
     start(NULL, NULL);
 }
 
-static void end(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        peer_free(client[i]);
-    node_free(node);
-    sim_free(sim);
-}
-
-TestSuite(acl, .init = begin, .fini = end);
-
-static void say(int i, const char *command)
-{
-    peer_send_text(client[i], command);
-    peer_send_text(client[i], "\r\n");
-}
-
-static void run(int i, const char *command, const char *answer)
-{
-    say(i, command);
-    cr_assert(peer_expect(client[i], answer, 5000000), "%s: wanted %s: %s", command, answer,
-              client[i]->why);
-}
+TestSuite(acl, .init = begin, .fini = node_rig_end);
 
 static void gone(int i)
 {
@@ -236,8 +189,7 @@ Test(acl, the_default_user_off_means_that_all_must_authenticate)
 {
     run(0, "ACL SETUSER u on nopass +@all", "+OK\r\n");
     run(0, "ACL SETUSER default off", "+OK\r\n");
-    struct peer *late = peer_connect(outside, "n", 6379, none);
-    sim_run_for(sim, 1000);
+    struct peer *late = node_rig_connect();
     peer_send_text(late, "PING\r\n");
     cr_assert(peer_expect(late, "-NOAUTH Authentication required.\r\n", 5000000));
     peer_send_text(late, "AUTH u any\r\nPING\r\n");
@@ -245,7 +197,7 @@ Test(acl, the_default_user_off_means_that_all_must_authenticate)
     peer_free(late);
 }
 
-Test(acl_config, a_password_may_hold_any_bytes, .fini = end)
+Test(acl_config, a_password_may_hold_any_bytes, .fini = node_rig_end)
 {
     start("requirepass", "with space");
     run(0, "PING", "-NOAUTH Authentication required.\r\n");

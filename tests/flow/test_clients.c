@@ -1,78 +1,22 @@
 // What clients see of each other: messages, MONITOR, CLIENT's subcommands, SLOWLOG, eviction. One
 // node and a few clients in virtual time.
 #include "base/mem.h"
-#include "command/table.h"
-#include "node/ctx_impl.h"
 #include "node/slowlog.h"
 #include "node/tracking.h"
-#include "sim/lib/peer.h"
-
-#include <criterion/criterion.h>
-#include <stdio.h>
 
 enum { CLIENTS = 3 };
-
-static struct sim *sim;
-static struct sim_node *at, *outside;
-static struct node *node;
-static struct peer *client[CLIENTS];
-
-static bool ready(void *arg)
-{
-    (void)arg;
-    return !node->loading;
-}
+#include "node_rig.h"
 
 static void begin(void)
 {
-    static const struct peer_step none[] = {DO_END};
-    sim = sim_new(7);
-    at = sim_node_new(sim, "n");
-    outside = sim_node_new(sim, "outside");
-    struct sim_wire wire = {.delay_us = 100};
-    sim_set_wire(sim, &wire);
     struct config config;
-    config_init(&config);
-    config.save_count = 0;
-    config.protected_mode = false;
+    node_rig_config(&config);
     config.enable_debug_command = PERMIT_YES;
-    node = node_new(sim_loop(at), sim_network(at), &config, command_families, 3);
-    struct error error = ERROR_OK;
-    cr_assert(node_start(node, &error), "%s", error.text);
-    cr_assert(sim_run_while_not(sim, ready, NULL, 5000000));
-    for (int i = 0; i < CLIENTS; i++) {
-        client[i] = peer_connect(outside, "n", 6379, none);
-        sim_run_for(sim, 1000);
-    }
+    node_rig_new(&config);
+    node_rig_start();
 }
 
-static void end(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        peer_free(client[i]);
-    node_free(node);
-    sim_free(sim);
-}
-
-TestSuite(clients, .init = begin, .fini = end);
-
-static void say(int i, const char *command)
-{
-    peer_send_text(client[i], command);
-    peer_send_text(client[i], "\r\n");
-}
-
-static void hear(int i, const char *answer)
-{
-    cr_assert(peer_expect(client[i], answer, 5000000), "client %d wanted %s: %s", i, answer,
-              client[i]->why);
-}
-
-static void run(int i, const char *command, const char *answer)
-{
-    say(i, command);
-    hear(i, answer);
-}
+TestSuite(clients, .init = begin, .fini = node_rig_end);
 
 static void silent(int i)
 {

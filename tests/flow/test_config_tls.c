@@ -1,82 +1,34 @@
 // CONFIG SET of TLS directives: certificates are read off the loop, the client is answered when the
 // new context is in service, and a bad one changes nothing. In virtual time.
-#include "command/table.h"
 #include "conn/layer_tls.h"
 #include "conn/tls_internal.h"
-#include "node/ctx_impl.h"
-#include "sim/lib/peer.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#define T "tests/tls/"
 enum { CLIENTS = 3, WORK_US = 5000 };
+#include "node_rig.h"
 
-static struct sim *sim;
-static struct node *node;
-static struct peer *client[CLIENTS];
-static bool stopped; // the node is gone already
-
-static bool ready(void *arg)
-{
-    (void)arg;
-    return !node->loading;
-}
+#define T "tests/tls/"
 
 static void begin(void)
 {
-    static const struct peer_step none[] = {DO_END};
     cr_assert_eq(system("tools/gen-test-certs.sh"), 0);
-    sim = sim_new(7);
-    struct sim_node *at = sim_node_new(sim, "n"), *outside = sim_node_new(sim, "outside");
-    struct sim_wire wire = {.delay_us = 100};
-    sim_set_wire(sim, &wire);
     struct config config;
-    config_init(&config);
-    config.save_count = 0;
-    config.protected_mode = false;
-    node = node_new(sim_loop(at), sim_network(at), &config, command_families, 3);
+    node_rig_config(&config);
+    node_rig_new(&config);
     node->set_tls = net_set_tls;
-    struct error error = ERROR_OK;
-    cr_assert(node_start(node, &error), "%s", error.text);
-    cr_assert(sim_run_while_not(sim, ready, NULL, 5000000));
-    for (int i = 0; i < CLIENTS; i++) {
-        client[i] = peer_connect(outside, "n", 6379, none);
-        sim_run_for(sim, 1000);
-    }
+    node_rig_start();
     sim_set_work(sim, WORK_US, WORK_US);
 }
 
 static void end(void)
 {
-    for (int i = 0; i < CLIENTS; i++)
-        if (client[i] != NULL) peer_free(client[i]);
-    struct tls_context *tls = stopped ? NULL : node->tls;
-    if (!stopped) node_free(node);
-    sim_free(sim);
+    struct tls_context *tls = node != NULL ? node->tls : NULL;
+    node_rig_end();
     tls_context_unref(tls);
 }
 
 TestSuite(config_tls, .init = begin, .fini = end);
-
-static void say(int i, const char *command)
-{
-    peer_send_text(client[i], command);
-    peer_send_text(client[i], "\r\n");
-}
-
-static void hear(int i, const char *answer)
-{
-    cr_assert(peer_expect(client[i], answer, 5000000), "client %d wanted %s: %s", i, answer,
-              client[i]->why);
-}
-
-static void run(int i, const char *command, const char *answer)
-{
-    say(i, command);
-    hear(i, answer);
-}
 
 #define USE(cert)                                                                                  \
     "CONFIG SET tls-cert-file " T cert ".crt tls-key-file " T cert ".key tls-ca-cert-file " T      \
@@ -185,7 +137,7 @@ Test(config_tls, the_node_may_go_meanwhile)
     say(0, USE("wherry"));
     sim_run_for(sim, WORK_US / 2);
     node_free(node);
-    stopped = true;
+    node = NULL;
     sim_run_for(sim, 2 * WORK_US);
 }
 

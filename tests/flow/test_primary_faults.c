@@ -32,7 +32,6 @@ static void get_to(const struct row *row)
     static const struct peer_step greeting[] = {DO_SEND("REPLCONF capa eof\r\n"),
                                                 DO_EXPECT("+OK\r\n"), DO_END};
     struct config *config = &rig.node->config;
-    struct sim_wire slow = {.bytes_per_s = 20000, .window_bytes = 4096};
     char id[41];
     rig_fill(1);
     rig_do("SET k v", "+OK\r\n");
@@ -47,7 +46,7 @@ static void get_to(const struct row *row)
         sim_set_disk(rig.us, 2000000, 100000);
     }
     if (row->state == LINK_STARVED) config->rdb_key_save_delay_us = 120000000;
-    if (row->state == LINK_SEND) sim_set_link(rig.sim, "primary", "outside", 0, &slow);
+    if (row->state == LINK_SEND) rig_wire(20000, 4096);
     rig.a = rig_replica();
     if (row->state >= LINK_ARMED) rig_take_snapshot(rig.a, id);
     if (row->state == LINK_ONLINE) peer_send_text(rig.a, "REPLCONF ACK 0\r\n");

@@ -33,12 +33,8 @@ static void acknowledge(struct peer *p, int64_t offset)
 Test(primary_links, who_waits_begins_as_soon_as_the_last_replica_of_the_snapshot_drops)
 {
     rig_fill(4);
-    struct sim_wire slow = {.bytes_per_s = 20000};
-    sim_set_link(rig.sim, "primary", "outside", 0, &slow);
-    rig.a = rig_replica();
-    rig_run_to(LINK_SEND);
-    struct sim_wire fast = {0};
-    sim_set_link(rig.sim, "primary", "outside", 0, &fast);
+    rig_slow_sync(20000, 0);
+    rig_wire(0, 0);
     rig.b = rig_replica();
     sim_run_for(rig.sim, 1100);
     cr_assert_eq(rig_link(1)->machine.state, LINK_WAIT, "%s", trace_text(&rig.trace));
@@ -54,10 +50,7 @@ Test(primary_links, who_waits_begins_as_soon_as_the_last_replica_of_the_snapshot
 Test(primary_links, who_waits_begins_as_soon_as_the_running_snapshot_is_complete)
 {
     rig_fill(2);
-    struct sim_wire slow = {.bytes_per_s = 1000000, .window_bytes = 4096};
-    sim_set_link(rig.sim, "primary", "outside", 0, &slow);
-    rig.a = rig_replica();
-    rig_run_to(LINK_SEND);
+    rig_slow_sync(1000000, 4096);
     rig.b = rig_replica();
     while (rig_links() < 2 || !rig_link(0)->snapshot_whole)
         cr_assert(sim_step(rig.sim));
@@ -70,12 +63,8 @@ Test(primary_links, who_waits_begins_as_soon_as_the_running_snapshot_is_complete
 Test(primary_links, a_replica_that_wants_no_data_gets_none_and_waits_for_nobody)
 {
     rig_fill(2);
-    struct sim_wire slow = {.bytes_per_s = 20000};
-    sim_set_link(rig.sim, "primary", "outside", 0, &slow);
-    rig.a = rig_replica();
-    rig_run_to(LINK_SEND); // a snapshot that takes its time
-    struct sim_wire fast = {0};
-    sim_set_link(rig.sim, "primary", "outside", 0, &fast);
+    rig_slow_sync(20000, 0); // a snapshot that takes its time
+    rig_wire(0, 0);
     rig.b = replica_with("REPLCONF capa eof rdb-filter-only functions\r\n");
     char id[41];
     size_t len = rig_take_snapshot(rig.b, id);
@@ -199,10 +188,7 @@ static void info_has(const char *words)
 Test(primary_links, info_tells_state_deadline_bytes_and_rate_of_each_link)
 {
     rig_fill(1);
-    struct sim_wire wire = {.bytes_per_s = 100000, .window_bytes = 4096};
-    sim_set_link(rig.sim, "primary", "outside", 0, &wire);
-    rig.a = rig_replica();
-    rig_run_to(LINK_SEND);
+    rig_slow_sync(100000, 4096);
     sim_run_for(rig.sim, 4000000);
     uint64_t us, bytes = primary_link_transfer(rig_link(0), &us);
     cr_assert(bytes > 350000 && bytes < 450000, "%llu", (unsigned long long)bytes);
@@ -235,11 +221,10 @@ Test(primary_links, tcp_may_gather_what_goes_to_replicas_that_sync_from_then_on)
 
 Test(primary_links, a_limit_below_the_window_does_not_end_full_syncs)
 {
-    struct sim_wire slow = {.bytes_per_s = 500000, .window_bytes = 4096};
     rig.node->config.output_limit[CLASS_REPLICA] = (struct output_limit){32768, 32768, 1};
     rig_do("CONFIG SET repl-backlog-size 16384", "+OK\r\n");
     rig_fill(3);
-    sim_set_link(rig.sim, "primary", "outside", 0, &slow);
+    rig_wire(500000, 4096);
     rig.a = rig_replica();
     rig_run_to(LINK_ARMED);
     cr_assert(!trace_has(&rig.trace, "output buffer limits"), "%s", trace_text(&rig.trace));

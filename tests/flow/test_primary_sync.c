@@ -38,15 +38,13 @@ Test(primary_sync, a_replica_that_takes_nothing_is_dropped_at_the_deadline)
 
 Test(primary_sync, a_replica_that_takes_little_by_little_is_fed_to_the_end)
 {
+    enum { WINDOW_BYTES = 4096 };
     rig_fill(2);
-    struct sim_wire slow = {.bytes_per_s = 50000, .window_bytes = 4096};
-    sim_set_link(rig.sim, "primary", "outside", 0, &slow);
-    rig.a = rig_replica();
-    rig_run_to(LINK_SEND);
+    rig_slow_sync(50000, WINDOW_BYTES);
     sim_run_for(rig.sim, 3 * RIG_TIMEOUT); // two megabytes take 40 s
     cr_assert_eq(rig_links(), 1);
     rig_run_to(LINK_ARMED);
-    cr_assert_gt(rig.a->received, ((uint64_t)2 << 20) - slow.window_bytes);
+    cr_assert_gt(rig.a->received, ((uint64_t)2 << 20) - WINDOW_BYTES);
 }
 
 Test(primary_sync, a_replica_that_never_acknowledges_is_dropped_at_the_deadline)
