@@ -8,8 +8,6 @@ same faults come again, though not at the same instants. The last line is `N pas
 import argparse
 import os
 import random
-import shutil
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -49,26 +47,10 @@ def main():
     parser.add_argument("words", nargs="*")
     args = parser.parse_args()
     args.seed = args.seed or random.SystemRandom().randrange(1, 1 << 32)
-    server, redis = os.path.abspath(args.server), shutil.which(args.redis)
-    if not os.access(server, os.X_OK) or redis is None:
-        print(f"missing: {'redis-server (make deps)' if redis is None else server}")
-        return 1
-    subprocess.run(["bash", os.path.join(harness.ROOT, "tools/gen-test-certs.sh")], check=True)
+    server, redis = harness.programs(args)
     print(f"seed {args.seed}", flush=True)
-    passed = failed = 0
-    bad = []
-    for name, wire, function in trials(args, random.Random(args.seed)):
-        ok, wrong = harness.run(function, name, wire, server, redis)
-        passed += ok
-        failed += wrong
-        if wrong:
-            bad.append(f"{name} [{wire}]")
-    if kills.totals:
-        print(kills.summary())
-    for name in bad:
-        print(f"FAILED: {name} (seed {args.seed})")
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return harness.run_all(trials(args, random.Random(args.seed)), server, redis,
+                           lambda: kills.totals and print(kills.summary()), f" (seed {args.seed})")
 
 
 if __name__ == "__main__":

@@ -439,6 +439,34 @@ def short(value, limit=300):
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
 
+def programs(args):
+    """The two servers' files, as --server and --redis name them; ends the program without them."""
+    server, redis = os.path.abspath(args.server), shutil.which(args.redis)
+    if not os.access(server, os.X_OK) or redis is None:
+        print(f"missing: {'redis-server (make deps)' if redis is None else server}")
+        sys.exit(1)
+    subprocess.run(["bash", os.path.join(ROOT, "tools/gen-test-certs.sh")], check=True)
+    return server, redis
+
+
+def run_all(trials, server, redis, summary=lambda: None, note=""):
+    """Runs trials (name, wire, function), calls `summary`, names those that failed with `note` behind
+    them, and prints the line that counts. Gives the program's exit status."""
+    passed = failed = 0
+    bad = []
+    for name, wire, function in trials:
+        ok, wrong = run(function, name, wire, server, redis)
+        passed += ok
+        failed += wrong
+        if wrong:
+            bad.append(f"{name} [{wire}]")
+    summary()
+    for name in bad:
+        print(f"FAILED: {name}{note}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
 def run(function, name, wire, server, redis):
     """Runs one test; gives (passed, failed)."""
     print(f"{name} [{wire}]", flush=True)

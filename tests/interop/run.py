@@ -7,8 +7,6 @@ Takes every test_*.py beside this file and every function test_* in it; with wor
 import argparse
 import importlib
 import os
-import shutil
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -36,27 +34,10 @@ def main():
     parser.add_argument("--wire", help="only on this one: tcp, tls or unix")
     parser.add_argument("words", nargs="*")
     args = parser.parse_args()
-    server = os.path.abspath(args.server)
-    redis = shutil.which(args.redis)
-    if not os.access(server, os.X_OK) or redis is None:
-        print(f"missing: {'redis-server (make deps)' if redis is None else server}")
-        return 1
-    subprocess.run(["bash", os.path.join(harness.ROOT, "tools/gen-test-certs.sh")], check=True)
-    passed = failed = 0
-    bad = []
-    for name, function in tests(args.words):
-        for wire in getattr(function, "wires", ("tcp",)):
-            if args.wire and wire != args.wire:
-                continue
-            ok, wrong = harness.run(function, name, wire, server, redis)
-            passed += ok
-            failed += wrong
-            if wrong:
-                bad.append(f"{name} [{wire}]")
-    for name in bad:
-        print(f"FAILED: {name}")
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    server, redis = harness.programs(args)
+    trials = ((name, wire, function) for name, function in tests(args.words)
+              for wire in getattr(function, "wires", ("tcp",)) if args.wire in (None, wire))
+    return harness.run_all(trials, server, redis)
 
 
 if __name__ == "__main__":
