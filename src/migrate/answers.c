@@ -114,7 +114,10 @@ int migrate_answers(struct migrate *m)
     for (int count = 0; count < ANSWERS_BATCH; count++) {
         struct reader_value *reply;
         enum reader_state got = reader_next(&m->target->reader, &reply, &error);
-        if (got == READER_FAILED) return migrate_io_error(m, "reading from", error.text);
+        if (got == READER_FAILED) {
+            keep_for_later(m, false); // nothing behind it can be read
+            return migrate_io_error(m, "reading from", error.text);
+        }
         if (got == READER_NEED_MORE) {
             keep_for_later(m, false);
             return state;

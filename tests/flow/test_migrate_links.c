@@ -311,6 +311,35 @@ Test(migrate_links, answers_before_the_end_count)
     cr_assert(!has(texts[899]) && has(texts[900]));
 }
 
+// The same, when what it said at last is no answer.
+Test(migrate_links, nonsense_before_the_end_ends_it)
+{
+    static char texts[MANY][16];
+    static struct bytes names[MANY];
+    static const struct peer_step greets[] = {DO_EXPECT_PAST("SELECT\r\n$1\r\n1\r\n"),
+                                              DO_SEND("+OK\r\n"), DO_END};
+    struct migrate_request r = request(names, 1000);
+    put_many(names, texts, 1000);
+    rig.peer = peer_listen(rig.target, PORT, greets);
+    start(&r);
+    sim_run_for(rig.sim, 500000);
+    struct buf answers = BUF_EMPTY;
+    for (int i = 0; i < 900; i++)
+        buf_append_cstr(&answers, "+OK\r\n");
+    buf_append_cstr(&answers, "nonsense\r\n");
+    peer_send(rig.peer, buf_view(&answers));
+    buf_free(&answers);
+    while (rig.deleted == 0)
+        cr_assert(sim_step(rig.sim));
+    cr_assert_lt(rig.deleted, 900, "the rest has been read, and not looked at");
+    sim_cut(rig.peer->conn);
+    run_to_end(TIMEOUT_US);
+    cr_assert_eq(rig.result.outcome, MIGRATE_IO_ERROR);
+    cr_assert_eq(rig.result.moved, 900);
+    cr_assert(!has(texts[899]) && has(texts[900]));
+    cr_assert(!store_held(&rig.store, -1));
+}
+
 static int ended[AT_ONCE];
 
 static void on_ended(void *owner, const struct migrate_result *result)
