@@ -203,6 +203,7 @@ static void serve_key(struct node *n, struct blocked_key *b)
         list_push_back(&b->blocks, &block->key_link);
         bool exists = db_find(store_db(&n->store, db), key) != NULL;
         if (!exists && !(deleted && c->block_on_delete)) continue;
+        if (c->flags & CLIENT_CLOSING) continue; // what it takes would be lost
         if (!(c->flags & CLIENT_PARKED)) dispatch_retry(c);
     }
 }

@@ -291,6 +291,7 @@ void client_process_soon(struct client *c)
 void client_unpark(struct waiter *w)
 {
     struct client *c = list_entry(w, struct client, waiter);
+    if (c->flags & CLIENT_CLOSING) return; // its request goes with it
     c->flags &= ~(uint32_t)CLIENT_PARKED;
     if (c->flags & CLIENT_BLOCKED) {
         // It was to be served when the hold was met; ask its keys again.

@@ -165,6 +165,18 @@ Test(acl, clients_go_with_their_user)
     run(0, "PING", "+PONG\r\n");
 }
 
+// Not even what the user "default" might do.
+Test(acl, what_waited_goes_with_its_user)
+{
+    run(0, "ACL SETUSER u on nopass +@all ~*", "+OK\r\n");
+    run(1, "AUTH u x", "+OK\r\n");
+    say(1, "BLPOP list 0");
+    sim_run_for(sim, 10000);
+    say(0, "ACL DELUSER u\r\nRPUSH list one\r\nLLEN list");
+    cr_assert(peer_expect(client[0], ":1\r\n:1\r\n:1\r\n", 5000000), "%s", client[0]->why);
+    gone(1);
+}
+
 Test(acl, who_deletes_itself_is_answered_first)
 {
     run(0, "ACL SETUSER u on nopass +@all", "+OK\r\n");

@@ -209,6 +209,22 @@ Test(clients, kill_by_id_and_oneself)
     cr_assert_eq(client[2]->closes, 1);
 }
 
+// Its conn takes a while to go: nothing is done for it meanwhile.
+Test(clients, who_is_killed_gets_nothing_more)
+{
+    say(0, "BLPOP l 0");
+    sim_run_for(sim, 10000);
+    run(1, "CLIENT KILL ID 1\r\nRPUSH l x\r\nLLEN l", ":1\r\n:1\r\n:1\r\n");
+    run(1, "CLIENT PAUSE 100000 WRITE", "+OK\r\n");
+    say(2, "SET a 1");
+    sim_run_for(sim, 10000);
+    run(1, "CLIENT KILL ID 3\r\nCLIENT UNPAUSE\r\nEXISTS a", ":1\r\n+OK\r\n:0\r\n");
+    sim_run_for(sim, 10000);
+    cr_assert_eq(client[0]->closes, 1);
+    cr_assert_eq(client[2]->closes, 1);
+    run(1, "EXISTS a l", ":1\r\n");
+}
+
 Test(clients, a_line_of_the_list)
 {
     run(0, "CLIENT SETNAME me", "+OK\r\n");
