@@ -157,6 +157,12 @@ bool acl_permits_queued(struct client *c, const struct command_slot *slot, int a
                         struct str *const *argv)
 {
     if (c->user == NULL) return true;
+    // Its user went earlier in the transaction; what the default user may do is not for it.
+    bool open = acl_open(c->node) || (c->flags & CLIENT_AUTHENTICATED);
+    if (!open && !(slot->command->flags & CMD_NO_AUTH)) {
+        reply_error(&c->reply, "-NOAUTH Authentication required.");
+        return false;
+    }
     int index;
     enum acl_verdict verdict = acl_check(c->user, slot, argc, argv, &index);
     if (verdict == ACL_ALLOWED) return true;

@@ -185,6 +185,20 @@ Test(acl, who_deletes_itself_is_answered_first)
     gone(1);
 }
 
+// What is left of the transaction is not run as somebody else.
+Test(acl, who_deletes_itself_in_a_transaction_ends_it)
+{
+    run(0, "ACL SETUSER default resetpass >secret", "+OK\r\n");
+    run(0, "ACL SETUSER u on nopass -@all +acl|deluser +multi +exec +set ~*", "+OK\r\n");
+    run(1, "AUTH u x", "+OK\r\n");
+    run(1, "MULTI", "+OK\r\n");
+    run(1, "ACL DELUSER u", "+QUEUED\r\n");
+    run(1, "SET k v", "+QUEUED\r\n");
+    run(1, "EXEC", "*2\r\n:1\r\n-NOAUTH Authentication required.\r\n");
+    gone(1);
+    run(0, "EXISTS k", ":0\r\n");
+}
+
 Test(acl, subscribers_go_with_their_channel)
 {
     run(0, "ACL SETUSER u on nopass +@all &a &b*", "+OK\r\n");
