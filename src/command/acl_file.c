@@ -2,13 +2,13 @@
 
 #include "base/mem.h"
 #include "node/acl.h"
+#include "node/file_turn.h"
 #include "node/whole_file.h"
 
 // One LOAD or SAVE: the file is read or written on a worker thread while the client waits.
 struct acl_file {
     struct suspension suspension;
-    struct work work;
-    struct node *node;
+    struct file_turn turn;
     const struct acl_user *user; // the client's when it began; only compared
     struct str *path;
     bool save;
@@ -18,7 +18,7 @@ struct acl_file {
 
 static void file_work(struct work *w)
 {
-    struct acl_file *f = list_entry(w, struct acl_file, work);
+    struct acl_file *f = list_entry(w, struct acl_file, turn.work);
     bool ok = f->save ? whole_file_replace(f->path->data, buf_view(&f->text), 0600, &f->error)
                       : whole_file_read(f->path->data, &f->text, &f->error);
     if (ok) f->error = ERROR_OK;
@@ -32,9 +32,9 @@ static void file_gone(struct suspension *s)
 // Whoever asked for it gets the answer before it goes with its user.
 static void load(struct acl_file *f, struct buf *errors)
 {
-    struct acl *acl = f->node->acl;
+    struct acl *acl = f->turn.node->acl;
     acl->spared = f->suspension.client;
-    acl_load_text(f->node, f->path->data, buf_view(&f->text), errors);
+    acl_load_text(f->turn.node, f->path->data, buf_view(&f->text), errors);
     acl->spared = NULL;
 }
 
@@ -46,7 +46,7 @@ static void finish_load(struct acl_file *f, struct reply *reply)
     else
         load(f, &errors);
     if (buf_len(&errors) > 0)
-        log_warning(&f->node->log, "ACL LOAD failed: %.*s", (int)buf_len(&errors),
+        log_warning(&f->turn.node->log, "ACL LOAD failed: %.*s", (int)buf_len(&errors),
                     buf_view(&errors).data);
     if (reply != NULL && buf_len(&errors) > 0)
         reply_error_bytes(reply, buf_view(&errors));
@@ -57,7 +57,7 @@ static void finish_load(struct acl_file *f, struct reply *reply)
 
 static void finish_save(struct acl_file *f, struct reply *reply)
 {
-    if (error_is(&f->error)) log_warning(&f->node->log, "ACL SAVE failed: %s", f->error.text);
+    if (error_is(&f->error)) log_warning(&f->turn.node->log, "ACL SAVE failed: %s", f->error.text);
     if (reply != NULL && error_is(&f->error))
         reply_error(reply, "There was an error trying to save the ACLs. Please check the server "
                            "logs for more information");
@@ -65,9 +65,8 @@ static void finish_save(struct acl_file *f, struct reply *reply)
         reply_ok(reply);
 }
 
-static void file_done(struct work *w)
+static void answer(struct acl_file *f)
 {
-    struct acl_file *f = list_entry(w, struct acl_file, work);
     struct client *client = f->suspension.client;
     struct reply *reply = client != NULL ? client_reply(client) : NULL;
     if (f->save)
@@ -77,6 +76,13 @@ static void file_done(struct work *w)
     bool lost = client != NULL && client->user != f->user;
     if (client != NULL) client_resume(&f->suspension);
     if (lost) client_close_after_reply(client);
+}
+
+static void file_done(struct work *w)
+{
+    struct acl_file *f = list_entry(w, struct acl_file, turn.work);
+    if (f->turn.node != NULL) answer(f);
+    file_turn_end(&f->turn);
     buf_free(&f->text);
     str_free(f->path);
     mem_free(f);
@@ -94,17 +100,16 @@ static void begin(struct ctx *c, bool save)
         return;
     }
     struct acl_file *f = mem_new(struct acl_file);
-    f->node = c->node;
     f->user = c->client->user;
     f->path = str_from(bytes_from_cstr(path));
     f->save = save;
     f->suspension.gone = file_gone;
-    f->work.work = file_work;
-    f->work.done = file_done;
+    f->turn.work.work = file_work;
+    f->turn.work.done = file_done;
     if (save) acl_save_text(c->node, &f->text);
     // Inside a transaction nobody can wait for it: it is on its way, and the log tells.
     if (!ctx_suspend(c, &f->suspension)) reply_ok(c->reply);
-    loop_work(c->node->loop, &f->work);
+    file_turn_begin(c->node, &f->turn);
 }
 
 void acl_load_command(struct ctx *c)

@@ -4,6 +4,7 @@
 #include "command/table.h"
 #include "node/acl.h"
 #include "node/ctx_impl.h"
+#include "node/file_turn.h"
 #include "node/whole_file.h"
 #include "value/dict.h"
 
@@ -196,8 +197,7 @@ static void config_set_command(struct ctx *c)
 // The file is read, rewritten into a new one beside it, synced and renamed, all off the loop.
 struct rewrite {
     struct suspension suspension;
-    struct node *node;
-    struct work work;
+    struct file_turn turn;
     char *path;
     struct buf old_text, new_text;
     struct error error;
@@ -218,7 +218,7 @@ static void write_new(struct rewrite *r)
 
 static void rewrite_work(struct work *w)
 {
-    struct rewrite *r = list_entry(w, struct rewrite, work);
+    struct rewrite *r = list_entry(w, struct rewrite, turn.work);
     struct error missing; // a new file then
     if (!r->reading)
         write_new(r);
@@ -226,20 +226,13 @@ static void rewrite_work(struct work *w)
         buf_clear(&r->old_text);
 }
 
-static void rewrite_done(struct work *w)
+static void rewrite_answer(struct rewrite *r)
 {
-    struct rewrite *r = list_entry(w, struct rewrite, work);
-    if (r->reading) {
-        r->reading = false;
-        acl_update_config(r->node);
-        config_rewritten(&r->node->config, buf_view(&r->old_text), &r->new_text);
-        loop_work(r->node->loop, &r->work);
-        return;
-    }
+    struct log *log = &r->turn.node->log;
     if (error_is(&r->error))
-        log_warning(&r->node->log, "CONFIG REWRITE failed: %s", r->error.text);
+        log_warning(log, "CONFIG REWRITE failed: %s", r->error.text);
     else
-        log_warning(&r->node->log, "CONFIG REWRITE executed with success.");
+        log_warning(log, "CONFIG REWRITE executed with success.");
     if (r->suspension.client != NULL) {
         struct reply *reply = client_reply(r->suspension.client);
         if (error_is(&r->error))
@@ -248,6 +241,21 @@ static void rewrite_done(struct work *w)
             reply_ok(reply);
         client_resume(&r->suspension);
     }
+}
+
+static void rewrite_done(struct work *w)
+{
+    struct rewrite *r = list_entry(w, struct rewrite, turn.work);
+    struct node *n = r->turn.node;
+    if (n != NULL && r->reading) {
+        r->reading = false;
+        acl_update_config(n);
+        config_rewritten(&n->config, buf_view(&r->old_text), &r->new_text);
+        file_turn_again(&r->turn);
+        return;
+    }
+    if (n != NULL) rewrite_answer(r);
+    file_turn_end(&r->turn);
     buf_free(&r->old_text);
     buf_free(&r->new_text);
     mem_free(r->path);
@@ -262,16 +270,15 @@ static void config_rewrite_command(struct ctx *c)
         return;
     }
     struct rewrite *r = mem_new(struct rewrite);
-    r->node = c->node;
     r->path = mem_alloc(strlen(path) + 1);
     memcpy(r->path, path, strlen(path) + 1);
     r->suspension.gone = rewrite_gone;
-    r->work.work = rewrite_work;
-    r->work.done = rewrite_done;
+    r->turn.work.work = rewrite_work;
+    r->turn.work.done = rewrite_done;
     r->reading = true;
     // Inside a transaction nobody can wait for it: it is on its way, and the log tells.
     if (!ctx_suspend(c, &r->suspension)) reply_ok(c->reply);
-    loop_work(c->node->loop, &r->work);
+    file_turn_begin(c->node, &r->turn);
 }
 
 // ---- RESETSTAT ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "node/ctx_impl.h"
+#include "node/file_turn.h"
 #include "node/notify.h"
 #include "node/shutdown.h"
 #include "node/tracking.h"
@@ -249,6 +250,7 @@ struct node *node_new(struct loop *loop, struct network *network, struct config 
     rng_hex(&n->rng, n->run_id, 40);
     list_init(&n->clients);
     list_init(&n->to_flush);
+    list_init(&n->file_turns);
     n->config.limits.hash_seed = rng_next(&n->rng);
     list_init(&n->monitors);
     store_init(&n->store, loop, &n->log, &n->config.limits, n->config.databases, rng_next(&n->rng));
@@ -306,6 +308,7 @@ void node_free(struct node *n)
         c->conn = NULL;
         client_free(c);
     }
+    file_turns_abandon(n);
     migrate_free(n);
     repl_free(n);
     persist_free(n);

@@ -118,6 +118,7 @@ struct node {
     struct persist *persist;     // persist.c
     struct replication *repl;    // repl_node.c
     struct migration *migration; // migrate_node.c
+    struct list file_turns;      // work on files, in order (file_turn.h)
     struct list restores;        // streamed RESTOREs whose command runs (restore.c)
     int insistent_replays;       // of them, that let no snapshot for replicas be cut
     uint64_t db_changes;         // how often whole databases were emptied, swapped or replaced

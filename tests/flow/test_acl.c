@@ -263,6 +263,29 @@ Test(acl, a_file_of_users_counts_whole_or_not_at_all)
     buf_free(&text);
 }
 
+static int waiting(void)
+{
+    int count = 0;
+    list_each(at_client, &node->clients) count +=
+        (list_entry(at_client, struct client, link)->flags & CLIENT_SUSPENDED) != 0;
+    return count;
+}
+
+// What a thread does for a node outlives it.
+Test(acl_config, a_node_goes_while_its_users_are_read)
+{
+    start("aclfile", "/dev/null");
+    say(0, "ACL LOAD");
+    say(1, "ACL LOAD");
+    while (waiting() < CLIENTS)
+        cr_assert(sim_step(sim));
+    for (int i = 0; i < CLIENTS; i++)
+        peer_free(client[i]);
+    node_free(node);
+    sim_run_for(sim, 1000000);
+    sim_free(sim);
+}
+
 // ---- the log ------------------------------------------------------------------------------------
 
 Test(acl, the_same_denial_is_counted)
