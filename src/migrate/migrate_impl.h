@@ -1,5 +1,5 @@
-// What the files of MIGRATE share: the machine (migrate.c), what it makes of the
-// target's answers (answers.c), its keys (keys.c), its sender (pump.c).
+// What the files of MIGRATE share: the machine (migrate.c), what it makes of the target's answers
+// (answers.c), its keys (keys.c), its sender (pump.c).
 #ifndef WHERRY_MIGRATE_MIGRATE_IMPL_H
 #define WHERRY_MIGRATE_MIGRATE_IMPL_H
 

@@ -127,21 +127,25 @@ enum acl_verdict acl_check(const struct acl_user *u, const struct command_slot *
     return told;
 }
 
-static void log_denied(struct client *c, const struct command_slot *slot, enum acl_verdict verdict,
-                       bool in_multi, struct bytes argument)
+// The verdict on a client's call; what is denied is logged.
+static enum acl_verdict judge(struct client *c, const struct command_slot *slot, int argc,
+                              struct str *const *argv, bool in_multi)
 {
-    struct bytes object = verdict == ACL_NO_COMMAND ? bytes_from_cstr(slot->name) : argument;
+    if (c->user == NULL) return ACL_ALLOWED;
+    int index;
+    enum acl_verdict verdict = acl_check(c->user, slot, argc, argv, &index);
+    if (verdict == ACL_ALLOWED) return verdict;
+    struct bytes object =
+        verdict == ACL_NO_COMMAND ? bytes_from_cstr(slot->name) : str_view(argv[index]);
     acl_log_add(c, verdict, in_multi, object, str_view(c->user->name));
+    return verdict;
 }
 
 bool acl_permits(struct client *c, const struct command_slot *slot, int argc,
                  struct str *const *argv)
 {
-    if (c->user == NULL) return true;
-    int index;
-    enum acl_verdict verdict = acl_check(c->user, slot, argc, argv, &index);
+    enum acl_verdict verdict = judge(c, slot, argc, argv, (c->flags & CLIENT_MULTI) != 0);
     if (verdict == ACL_ALLOWED) return true;
-    log_denied(c, slot, verdict, (c->flags & CLIENT_MULTI) != 0, str_view(argv[index]));
     if (verdict == ACL_NO_COMMAND)
         reply_errorf(&c->reply, "-NOPERM this user has no permissions to run the '%s' command",
                      slot->name);
@@ -163,10 +167,8 @@ bool acl_permits_queued(struct client *c, const struct command_slot *slot, int a
         reply_error(&c->reply, "-NOAUTH Authentication required.");
         return false;
     }
-    int index;
-    enum acl_verdict verdict = acl_check(c->user, slot, argc, argv, &index);
+    enum acl_verdict verdict = judge(c, slot, argc, argv, true);
     if (verdict == ACL_ALLOWED) return true;
-    log_denied(c, slot, verdict, true, str_view(argv[index]));
     const char *why = verdict == ACL_NO_COMMAND ? "no permission to execute the command or "
                                                   "subcommand"
                       : verdict == ACL_NO_KEY   ? "no permission to touch the specified keys"
