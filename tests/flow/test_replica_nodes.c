@@ -449,3 +449,27 @@ Test(replica_nodes, a_long_pipeline_from_the_primary_is_applied_in_slices)
     settle();
     run(1, "GET key:19999", "$5\r\n19999\r\n");
 }
+
+// What is done when a command of the primary's stream fails: only where it is asked for, and not
+// where clients may write here too.
+Test(replica_nodes, an_error_in_the_stream_may_end_the_node)
+{
+    follow(1, 0);
+    sim_run_for(sim, 3000000);
+    run(1, "CONFIG SET replica-read-only no", "+OK\r\n");
+    run(1, "SET k v", "+OK\r\n");
+    run(1, "CONFIG SET propagation-error-behavior panic", "+OK\r\n");
+    run(0, "RPUSH k a", ":1\r\n");
+    sim_run_for(sim, 1000000);
+    cr_assert(!m[1].node->stopping);
+    run(1, "CONFIG SET replica-read-only yes propagation-error-behavior ignore", "+OK\r\n");
+    run(0, "RPUSH k b", ":2\r\n");
+    sim_run_for(sim, 1000000);
+    cr_assert(!m[1].node->stopping);
+    run(1, "CONFIG SET propagation-error-behavior panic-on-replicas", "+OK\r\n");
+    run(0, "RPUSH k c", ":3\r\n");
+    sim_run_for(sim, 1000000);
+    cr_assert(m[1].node->stopping);
+    cr_assert_eq(m[1].node->exit_status, 1);
+    cr_assert_not_null(strstr(trace_text(&trace), "This replica panicked sending an error"));
+}
