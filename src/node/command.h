@@ -169,5 +169,7 @@ struct suspension {
 bool ctx_suspend(struct ctx *c, struct suspension *s);
 // Write the reply to client_reply(s->client) first. The client goes on with its next request.
 void client_resume(struct suspension *s);
+// Of a suspended call: what it has to tell replicas has been told, and WAIT waits for that too.
+void client_wrote(struct client *c);
 
 #endif

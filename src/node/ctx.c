@@ -249,6 +249,12 @@ bool ctx_suspend(struct ctx *c, struct suspension *s)
     return true;
 }
 
+void client_wrote(struct client *c)
+{
+    // In the middle of somebody else's call it comes with what that one tells.
+    c->written_offset = c->node->current == NULL ? repl_offset(c->node) : INT64_MAX;
+}
+
 void client_resume(struct suspension *s)
 {
     struct client *c = s->client;

@@ -229,6 +229,7 @@ static void on_done(void *owner, const struct migrate_result *result)
         reply_error(reply, result->text);
         break;
     }
+    client_wrote(w->suspension.client); // the deletion of what has moved
     client_resume(&w->suspension);
     mem_free(w);
 }

@@ -196,6 +196,7 @@ static void finish(struct restore *r, const char *error)
         reply_error(reply, error);
     else
         reply_ok(reply);
+    client_wrote(r->suspension.client);
     client_resume(&r->suspension);
     restore_free(r);
 }

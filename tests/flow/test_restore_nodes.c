@@ -300,6 +300,15 @@ Test(restore_nodes, a_slow_replica_sets_the_pace)
     cr_assert_eq(value_length(&e->value), MANY_ELEMENTS);
 }
 
+Test(restore_nodes, who_waits_after_it_waits_for_it)
+{
+    wire_to_replica(&(struct sim_wire){.delay_us = 50000});
+    send_restore("k");
+    peer_send_text(restorer, "WAIT 1 0\r\n");
+    cr_assert(peer_expect(restorer, "+OK\r\n:1\r\n", 20000000), "%s", restorer->why);
+    cr_assert_not_null(find(1, 0, "k"), "the replica does not have it");
+}
+
 Test(restore_nodes, a_replica_that_takes_nothing_costs_a_second_and_no_more)
 {
     send_restore_of("k", MANY_ELEMENTS);
