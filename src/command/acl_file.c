@@ -9,9 +9,8 @@
 struct acl_file {
     struct suspension suspension;
     struct file_turn turn;
-    const struct acl_user *user; // the client's when it began; only compared
     struct str *path;
-    bool save;
+    bool save, lost; // lost: so is the client, with its user or its channels
     struct buf text;
     struct error error;
 };
@@ -36,6 +35,8 @@ static void load(struct acl_file *f, struct buf *errors)
     acl->spared = f->suspension.client;
     acl_load_text(f->turn.node, f->path->data, buf_view(&f->text), errors);
     acl->spared = NULL;
+    f->lost = acl->spared_lost;
+    acl->spared_lost = false;
 }
 
 static void finish_load(struct acl_file *f, struct reply *reply)
@@ -73,9 +74,9 @@ static void answer(struct acl_file *f)
         finish_save(f, reply);
     else
         finish_load(f, reply);
-    bool lost = client != NULL && client->user != f->user;
-    if (client != NULL) client_resume(&f->suspension);
-    if (lost) client_close_after_reply(client);
+    if (client == NULL) return;
+    client_resume(&f->suspension);
+    if (f->lost) client_close_after_reply(client);
 }
 
 static void file_done(struct work *w)
@@ -100,7 +101,6 @@ static void begin(struct ctx *c, bool save)
         return;
     }
     struct acl_file *f = mem_new(struct acl_file);
-    f->user = c->client->user;
     f->path = str_from(bytes_from_cstr(path));
     f->save = save;
     f->suspension.gone = file_gone;

@@ -25,6 +25,7 @@ struct acl {
     int count;
     struct acl_user *standard;   // "default"
     const struct client *spared; // not closed while a reply to it is due (ACL LOAD)
+    bool spared_lost;            // but it was to be
     struct list log;
     int log_count;
 };

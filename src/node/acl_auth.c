@@ -41,7 +41,10 @@ static void drop(struct client *c)
 {
     const struct ctx *running = c->node->current;
     become(c, c->node->acl->standard, false);
-    if (c == c->node->acl->spared) return;
+    if (c == c->node->acl->spared) {
+        c->node->acl->spared_lost = true;
+        return;
+    }
     if (running != NULL && running->client == c)
         c->flags |= CLIENT_CLOSE_AFTER_REPLY; // once the reply, yet to come, has been sent
     else

@@ -6,6 +6,8 @@
 enum { CLIENTS = 2 };
 #include "node_rig.h"
 
+#include <unistd.h>
+
 static void start(const char *directive, const char *value)
 {
     struct config config;
@@ -269,6 +271,25 @@ static int waiting(void)
     list_each(at_client, &node->clients) count +=
         (list_entry(at_client, struct client, link)->flags & CLIENT_SUSPENDED) != 0;
     return count;
+}
+
+// Who asks for it is answered, and goes like others whose channels went.
+Test(acl_config, who_loses_a_channel_by_a_load_goes, .fini = node_rig_end)
+{
+    char path[] = "/tmp/wherry-users-XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    start("aclfile", path);
+    cr_assert_gt(dprintf(fd, "user default on nopass ~* resetchannels +@all\n"), 0);
+    close(fd);
+    say(0, "HELLO 3");
+    sim_run_for(sim, 10000);
+    peer_consume(client[0], peer_input(client[0]).len);
+    run(0, "SUBSCRIBE a", ">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+    run(0, "ACL LOAD", "+OK\r\n");
+    unlink(path);
+    gone(0);
+    run(1, "PING", "+PONG\r\n");
 }
 
 // What a thread does for a node outlives it.
