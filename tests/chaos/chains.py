@@ -368,6 +368,7 @@ class Chain:
             if not new.look().replica:
                 self.t.need(False, "one primary", f"{old} and {new} are primaries")
             self.links_up("after a failover that was called off")
+            self.called_off(old)
             return
         old.upper, new.upper = new, None
         self.writers.to(new.server)
@@ -382,17 +383,27 @@ class Chain:
         for m in self.order:
             m.history = History(m.look())
         middle, lowest = self.order[1:]
-        # Nobody goes behind one that has less.
+        # Nobody goes behind one that has less, as it would while somebody writes.
         self.writers.pause()
         self.level("after a failover")
-        self.writers.to(new.server)
         full = middle.look().full
         lowest.follow(middle)
         self.links_up("a chain again")
+        self.writers.to(new.server)
         lowest.history = History(lowest.look())
         if self.big:
             self.t.need(middle.look().full == full,
                         f"{lowest} goes behind {middle} without a full sync")
+
+    def called_off(self, old):
+        """Redis makes itself a replica before it asks, and a primary of a new id when refused."""
+        was, now = old.history.id, old.look()
+        if now.id == was:
+            return
+        self.t.need(now.id2 == was, f"{old} keeps its history when a failover is called off",
+                    f"{was} before, {now} after")
+        for m in self.order:
+            m.history = History(m.look())
 
     # ---- anything at any time ----
 
