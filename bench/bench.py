@@ -12,12 +12,14 @@ import subprocess
 import sys
 
 import connect
+import deadlines
 import migration
 import replication
 import requests
 from common import ROOT, Bench
 
-MEASURES = {**connect.MEASURES, **replication.MEASURES, **migration.MEASURES, **requests.MEASURES}
+MEASURES = {**requests.MEASURES, **replication.MEASURES, **deadlines.MEASURES, **migration.MEASURES,
+            **connect.MEASURES}
 
 
 def main():
