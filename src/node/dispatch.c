@@ -449,6 +449,8 @@ static void after_call(struct client *c, struct request *r)
     if (c->restore != NULL) restore_stream_free(c);
     request_clear(r);
     client_touch_output(c);
+    // Where nothing waits for the flush hook, that would not come back to it.
+    if (c->flags & CLIENT_CLOSE_AFTER_REPLY) client_close_after_reply(c);
     if (!list_empty(&c->node->ready_keys)) blocking_serve(c->node);
 }
 

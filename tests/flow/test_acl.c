@@ -167,6 +167,15 @@ Test(acl, clients_go_with_their_user)
     run(0, "PING", "+PONG\r\n");
 }
 
+Test(acl, who_deletes_itself_without_an_answer_goes_too)
+{
+    run(0, "ACL SETUSER u on nopass +@all", "+OK\r\n");
+    run(1, "AUTH u x", "+OK\r\n");
+    say(1, "CLIENT REPLY OFF");
+    say(1, "ACL DELUSER u");
+    gone(1);
+}
+
 // Not even what the user "default" might do.
 Test(acl, what_waited_goes_with_its_user)
 {
