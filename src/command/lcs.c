@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "command/table.h"
+#include "node/node.h"
 #include "value/string.h"
 
 struct lcs {
@@ -43,15 +44,16 @@ static bool parse(struct ctx *c, struct lcs_options *options)
     return false;
 }
 
-// False: no memory for the table.
-static bool fill(struct lcs *l)
+// NULL, or why there is no table: it takes as much as a bulk may, since a system that promises more
+// memory than it has would end us while it is filled (proto-max-bulk-len, as in Redis 7.0).
+static const char *fill(struct lcs *l, uint64_t most_bytes)
 {
     size_t cells, bytes;
     if (__builtin_mul_overflow(l->a.len + 1, l->b.len + 1, &cells) ||
-        __builtin_mul_overflow(cells, sizeof(*l->table), &bytes))
-        return false;
+        __builtin_mul_overflow(cells, sizeof(*l->table), &bytes) || bytes > most_bytes)
+        return "Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
     l->table = mem_try(bytes);
-    if (l->table == NULL) return false;
+    if (l->table == NULL) return "Insufficient memory, failed allocating transient memory for LCS";
     for (size_t i = 0; i <= l->a.len; i++) {
         for (size_t j = 0; j <= l->b.len; j++) {
             if (i == 0 || j == 0) {
@@ -64,7 +66,7 @@ static bool fill(struct lcs *l)
             }
         }
     }
-    return true;
+    return NULL;
 }
 
 // A run of bytes that both strings share: the `len` bytes before a_end and b_end.
@@ -154,8 +156,9 @@ static void lcs(struct ctx *c)
         reply_error(c->reply, "String too long for LCS");
         return;
     }
-    if (!fill(&l)) {
-        reply_error(c->reply, "Insufficient memory, failed allocating transient memory for LCS");
+    const char *why = fill(&l, (uint64_t)c->node->config.request_limits.bulk_bytes);
+    if (why != NULL) {
+        reply_error(c->reply, why);
         return;
     }
     if (options.matches)
