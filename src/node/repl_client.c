@@ -163,6 +163,10 @@ static bool take_over(struct ctx *c)
     log_warning(&n->log, "Failover request received for replid %.*s.", (int)ctx_arg(c, 1).len,
                 ctx_arg(c, 1).data);
     if (!repl_is_replica(n)) {
+        // Asked again, because the answer was lost: we have taken over what that history was.
+        const struct repl_stream *s = &n->repl->stream;
+        if (s->second_offset >= 0 && bytes_equal(ctx_arg(c, 1), bytes_from_cstr(s->id2)))
+            return true;
         reply_error(c->reply, "PSYNC FAILOVER can't be sent to a master.");
         return false;
     }

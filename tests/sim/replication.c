@@ -688,7 +688,11 @@ static void play(struct world *w)
     mem_free(s);
 }
 
-static const struct world_case cases[] = {{0}};
+static const struct world_case cases[] = {
+    {"the answer to PSYNC FAILOVER is lost, and it is asked again", 200767},
+    {"the same, with a longer way to the end", 200577},
+    {0},
+};
 
 int main(int argc, char **argv)
 {
