@@ -194,8 +194,10 @@ static int adopted(struct replica *r)
     r->cached = true;
     if (r->old_primary && r->conn == NULL) r->cached = false; // its stream can't be gone on with
     log_notice(r->log, "MASTER <-> REPLICA sync: Finished with success");
-    if (r->conn == NULL) return REPLICA_CONNECT; // lost meanwhile: go on from this offset
-    return REPLICA_STREAM;
+    if (r->conn != NULL) return REPLICA_STREAM;
+    // Lost meanwhile: we go on from this offset, so that what came behind the RDB comes again.
+    buf_free(&r->after);
+    return REPLICA_CONNECT;
 }
 
 static int try_adopt(struct replica *r)

@@ -209,14 +209,18 @@ Test(replica_sync, our_own_slowness_is_not_the_primarys_silence)
 
 Test(replica_sync, a_link_lost_while_decoding_goes_on_from_the_syncs_offset)
 {
+    char all[600];
+    memcpy(all, len_form, len_len);
+    memcpy(all + len_len, "*1\r\n$4\r\nPING\r\n", 14);
     rig.key_delay_us = 5000000;
-    FOLLOW(DO_SEND_BYTES(len_form, len_len), DO_WAIT(1000000), DO_CUT);
+    FOLLOW(DO_SEND_BYTES(all, len_len + 14), DO_WAIT(1000000), DO_CUT);
     rig_run_to(REPLICA_FINISH, 1000000);
     cr_assert(peer_run(rig.peer, 3000000));
     rig_run_to(REPLICA_PSYNC, 20000000);
     new_state_stands();
     cr_assert(
         trace_has(&rig.trace, "Trying a partial resynchronization (request " RIG_ID ":1001)"));
+    cr_assert_eq(buf_len(&rig.replica.after), 0, "what came behind the RDB will come again");
 }
 
 Test(replica_sync, holds_on_old_keys_are_waited_for)
