@@ -266,14 +266,20 @@ static void stream_position(struct replay *r)
         send_words(r, 5, make);
         send_words(r, 3, unmake);
     }
+    // XSETID alone may have put the last id below that of a deleted entry, but refuses both at
+    // once.
+    bool below = stream_id_compare(s->last_id, s->max_deleted_id) < 0;
     struct bytes set[] = {BYTES("XSETID"),
                           str_view(r->temporary),
-                          id_word(id, s->last_id),
+                          id_word(id, below ? s->max_deleted_id : s->last_id),
                           BYTES("ENTRIESADDED"),
                           word(added, sizeof(added), "%" PRIu64, s->entries_added),
                           BYTES("MAXDELETEDID"),
                           id_word(deleted, s->max_deleted_id)};
     send_words(r, 7, set);
+    if (!below) return;
+    struct bytes back[] = {BYTES("XSETID"), str_view(r->temporary), id_word(id, s->last_id)};
+    send_words(r, 3, back);
 }
 
 static void stream_make_group(struct replay *r, const struct stream_group *g)

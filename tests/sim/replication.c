@@ -692,6 +692,7 @@ static const struct world_case cases[] = {
     {"the answer to PSYNC FAILOVER is lost, and it is asked again", 200767},
     {"the same, with a longer way to the end", 200577},
     {"a link is lost while an RDB is loaded behind which stream has come", 300784},
+    {"a stream is restored whose last id is below that of a deleted entry", 301210},
     {0},
 };
 
