@@ -85,9 +85,16 @@ static void set_password(struct node *n, struct acl_user *u)
     buf_free(&rule);
 }
 
+// Parsers mind whether whoever has not authenticated is a stranger.
+static void default_changed(struct node *n)
+{
+    n->config.request_limits.open = acl_open(n);
+}
+
 void acl_set_default_password(struct node *n)
 {
     set_password(n, n->acl->standard);
+    default_changed(n);
 }
 
 void acl_init(struct node *n)
@@ -155,6 +162,7 @@ bool acl_set_user(struct node *n, struct bytes name, int count, const struct byt
     } else {
         acl_user_assign(u, n, changed);
         acl_user_free(changed);
+        default_changed(n);
         acl_drop_subscribers(n, u);
     }
     free_rules(joined, rules);
@@ -266,6 +274,7 @@ static void replace_users(struct node *n, struct acl *fresh)
     acl->users = fresh->users;
     acl->count = fresh->count;
     insert(acl, standard);
+    default_changed(n);
     acl_drop_subscribers(n, standard);
 }
 

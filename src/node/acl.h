@@ -50,7 +50,8 @@ bool acl_load_text(struct node *n, const char *file, struct bytes text, struct b
 void acl_update_config(struct node *n);
 
 // ---- acl_auth.c ---------------------------------------------------------------------------------
-// Who needs no password: the default user, if it is on and has none.
+// No client needs to authenticate: the default user is on and has no password. A client that begins
+// in such a time counts as authenticated ever after; one that only lives through it does not.
 bool acl_open(const struct node *n);
 void acl_welcome(struct client *c); // a client begins, or begins again
 // AUTH; replies the error itself.

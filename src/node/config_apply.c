@@ -73,20 +73,14 @@ bool apply_clients_memory(struct node *n, struct error *error)
     return true;
 }
 
-// Clients that are in stay in; without a password everybody is.
+// Clients that are in stay in. Those that are not need no password as long as there is none, and
+// need one again when there is.
 bool apply_password(struct node *n, struct error *error)
 {
     if (n->config.requirepass != NULL && n->config.requirepass->len > ACL_PASSWORD_MAX_BYTES)
         return error_set(error, ERROR_CONFIG, "a password has at most %d bytes",
                          ACL_PASSWORD_MAX_BYTES);
     acl_set_default_password(n);
-    if (!acl_open(n)) return true;
-    list_each(at, &n->clients)
-    {
-        struct client *c = list_entry(at, struct client, link);
-        c->flags |= CLIENT_AUTHENTICATED;
-        c->parser.authenticated = true;
-    }
     return true;
 }
 

@@ -285,6 +285,11 @@ static bool step_inline(struct request_parser *p, struct bytes *input)
     return good;
 }
 
+static bool is_stranger(const struct request_parser *p)
+{
+    return !p->authenticated && !p->primary && !limits_of(p)->open;
+}
+
 static bool step_count(struct request_parser *p, struct bytes *input)
 {
     struct bytes line;
@@ -296,7 +301,7 @@ static bool step_count(struct request_parser *p, struct bytes *input)
     bool good = text_to_i64(line, &count) && count <= most && count <= INT_MAX;
     line_done(p);
     if (!good) return fail(p, ERROR_PROTOCOL, "Protocol error: invalid multibulk length");
-    if (count > REQUEST_UNAUTH_ARGS && !p->authenticated && !p->primary)
+    if (count > REQUEST_UNAUTH_ARGS && is_stranger(p))
         return fail(p, ERROR_PROTOCOL, "Protocol error: unauthenticated multibulk length");
     p->step = STEP_START;
     if (count <= 0) return true;
@@ -330,7 +335,7 @@ static bool check_length(struct request_parser *p, struct bytes line)
     p->streaming = wants_stream(p);
     if (!is_length || (!p->primary && p->bulk_len > longest(p)))
         return fail(p, ERROR_PROTOCOL, "Protocol error: invalid bulk length");
-    if (len > REQUEST_UNAUTH_BULK_BYTES && !p->authenticated && !p->primary)
+    if (len > REQUEST_UNAUTH_BULK_BYTES && is_stranger(p))
         return fail(p, ERROR_PROTOCOL, "Protocol error: unauthenticated bulk length");
     if (!p->primary && request_parser_memory(p) > limits_of(p)->query_bytes)
         return fail(p, ERROR_LIMIT, "query buffer limit of %llu bytes reached",

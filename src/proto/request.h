@@ -27,6 +27,7 @@ struct request_limits {
     uint64_t bulk_bytes;     // proto-max-bulk-len: 512 MiB
     uint64_t streamed_bytes; // proto-max-restore-len: of a bulk that is streamed, where it is more
     uint64_t query_bytes; // client-query-buffer-limit: 1 GiB; what one unfinished request may hold
+    bool open;            // nobody needs to authenticate: the REQUEST_UNAUTH_* limits don't hold
 };
 void request_limits_default(struct request_limits *limits);
 
@@ -66,8 +67,8 @@ struct request_stream {
 struct request_parser {
     // ---- set by the owner, may be changed between calls
     const struct request_limits *limits; // NULL: request_limits_default
-    bool authenticated;                  // false: the REQUEST_UNAUTH_* limits hold
-    bool primary; // the stream of a primary: no limit on lengths, no inline commands
+    bool authenticated; // false: the REQUEST_UNAUTH_* limits hold, unless limits->open
+    bool primary;       // the stream of a primary: no limit on lengths, no inline commands
     // Asked when a bulk of at least stream_min_bytes was announced: true streams it instead of
     // storing it. so_far holds the arguments before it. NULL: never. At most one per request.
     bool (*want_stream)(void *owner, const struct request *so_far, int index, uint64_t len);

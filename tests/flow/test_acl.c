@@ -248,6 +248,58 @@ Test(acl_config, a_password_may_hold_any_bytes, .fini = node_rig_end)
         "you sure your configuration is correct?\r\n");
 }
 
+static void says(struct peer *p, const char *command, const char *answer)
+{
+    peer_send_text(p, command);
+    peer_send_text(p, "\r\n");
+    cr_assert(peer_expect(p, answer, 5000000), "%s: wanted %s: %s", command, answer, p->why);
+}
+
+#define NOAUTH "-NOAUTH Authentication required.\r\n"
+
+// As Redis does: without a password everybody may, and nobody who came before is let in for good.
+Test(acl, a_password_that_goes_and_comes_back_is_asked_of_who_never_gave_it)
+{
+    run(0, "CONFIG SET requirepass x", "+OK\r\n");
+    run(1, "PING", "+PONG\r\n"); // came when there was none
+    struct peer *late = node_rig_connect();
+    says(late, "PING", NOAUTH);
+    run(0, "CONFIG SET requirepass \"\"", "+OK\r\n");
+    says(late, "PING", "+PONG\r\n");
+    says(late, "HELLO 2",
+         "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
+         "<proto> AUTH <user> <pass> option can be used to authenticate the client and select the "
+         "RESP protocol version at the same time\r\n");
+    run(0, "CONFIG SET requirepass y", "+OK\r\n");
+    says(late, "PING", NOAUTH);
+    run(1, "PING", "+PONG\r\n");
+    run(1, "RESET", "+RESET\r\n");
+    run(1, "PING", NOAUTH);
+    peer_free(late);
+}
+
+// More than ten arguments are refused to strangers; who is one changes with the default user.
+Test(acl, long_requests_of_who_never_gave_a_password)
+{
+    static const char twelve[] =
+        "*12\r\n$3\r\nDEL\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n"
+        "$1\r\n5\r\n$1\r\n6\r\n$1\r\n7\r\n$1\r\n8\r\n$1\r\n9\r\n$1\r\na\r\n"
+        "$1\r\nb";
+    run(0, "CONFIG SET requirepass x", "+OK\r\n");
+    struct peer *late = node_rig_connect();
+    says(late, "PING", NOAUTH);
+    run(0, "ACL SETUSER default nopass", "+OK\r\n");
+    says(late, twelve, ":0\r\n");
+    run(0, "ACL SETUSER default off", "+OK\r\n");
+    says(late, "PING", NOAUTH);
+    run(0, "ACL SETUSER default on", "+OK\r\n");
+    says(late, twelve, ":0\r\n");
+    struct buf errors = BUF_EMPTY;
+    cr_assert(acl_load_text(node, "f", BYTES("user default on >y ~* &* +@all\n"), &errors));
+    says(late, twelve, "-ERR Protocol error: unauthenticated multibulk length\r\n");
+    peer_free(late);
+}
+
 // ---- files --------------------------------------------------------------------------------------
 
 Test(acl, a_file_of_users_counts_whole_or_not_at_all)

@@ -91,6 +91,9 @@ static void session_feed(struct session *s, struct bytes piece)
 static const struct request_limits short_ones = {
     .args = 100, .bulk_bytes = 10, .streamed_bytes = 12, .query_bytes = 1 << 20};
 
+static const struct request_limits open_house = {
+    .args = 100, .bulk_bytes = 1 << 20, .query_bytes = 1 << 20, .open = true};
+
 static char *hear(const char *setup, struct bytes input, const size_t *cuts, int count)
 {
     struct session s;
@@ -101,6 +104,7 @@ static char *hear(const char *setup, struct bytes input, const size_t *cuts, int
     }
     if (strstr(setup, "short")) s.parser.limits = &short_ones;
     if (strstr(setup, "stranger")) s.parser.authenticated = false;
+    if (strstr(setup, "open")) s.parser.limits = &open_house;
     if (strstr(setup, "primary")) s.parser.primary = true;
     size_t from = 0;
     for (int i = 0; i <= count; i++) {
@@ -182,6 +186,7 @@ Test(request, strangers_get_little)
     EXPECT("stranger", "*11\r\n", "!Protocol error: unauthenticated multibulk length");
     EXPECT("stranger", "*1\r\n$16384\r\n", "");
     EXPECT("stranger", "*1\r\n$16385\r\n", "!Protocol error: unauthenticated bulk length");
+    EXPECT("stranger open", "*11\r\n$16385\r\n", "");
 }
 
 Test(request, primary_has_no_limits_and_no_inline)
