@@ -15,8 +15,6 @@
 #include "rdb/encode.h"
 #include "store/access.h"
 
-#include <stdio.h>
-
 // ---- DUMP ---------------------------------------------------------------------------------------
 
 struct dump {
@@ -103,7 +101,7 @@ struct restore {
     struct node *node;
     int db;
     struct str *key;
-    bool replace, from_primary;
+    bool replace, absolute, from_primary;
     int64_t expire_ms, idle_s;
     int freq;
     struct restore_stream *stream;
@@ -380,14 +378,13 @@ static void restore_gone(struct suspension *s)
 
 static bool parse_restore(struct ctx *c, struct restore *r)
 {
-    bool absolute = false;
     int64_t ttl, number;
     for (int i = 4; i < c->argc; i++) {
         int left = c->argc - i - 1;
         if (ctx_is(c, i, "replace"))
             r->replace = true;
         else if (ctx_is(c, i, "absttl"))
-            absolute = true;
+            r->absolute = true;
         else if (ctx_is(c, i, "idletime") && left >= 1 && r->freq < 0) {
             if (!ctx_int(c, ++i, &r->idle_s)) return false;
             if (r->idle_s < 0) {
@@ -412,29 +409,27 @@ static bool parse_restore(struct ctx *c, struct restore *r)
         return false;
     }
     if (!ctx_int(c, 2, &ttl)) return false;
-    if (ttl < 0 || (!absolute && ttl > INT64_MAX - ctx_now_ms(c))) {
+    if (ttl < 0 || (!r->absolute && ttl > INT64_MAX - ctx_now_ms(c))) {
         reply_error(c->reply, "Invalid TTL value, must be >= 0");
         return false;
     }
-    if (ttl > 0) r->expire_ms = absolute ? ttl : ttl + ctx_now_ms(c);
+    if (ttl > 0) r->expire_ms = r->absolute ? ttl : ttl + ctx_now_ms(c);
     return true;
 }
 
-// A small one goes to replicas as it came, with its time to live made absolute.
+// A small one goes to replicas as it came, IDLETIME and FREQ with it, but that its time to live is
+// made absolute. A streamed one can't tell them these two: no command but RESTORE sets them.
 static void propagate_small(struct ctx *c, const struct restore *r)
 {
-    char ttl[24];
-    struct bytes argv[9] = {BYTES("RESTORE"), str_view(r->key), BYTES("0"), ctx_arg(c, 3)};
-    int argc = 4;
-    if (r->expire_ms >= 0) {
-        int len = snprintf(ttl, sizeof(ttl), "%lld", (long long)r->expire_ms);
-        argv[2] = bytes_of(ttl, (size_t)len);
-        argv[argc++] = BYTES("ABSTTL");
-        for (int i = 4; i < c->argc; i++) // as it was written, where it was
-            if (ctx_is(c, i, "absttl")) argv[argc - 1] = ctx_arg(c, i);
-    }
-    if (r->replace) argv[argc++] = BYTES("REPLACE");
-    ctx_propagate_as(c, argc, argv);
+    if (r->expire_ms < 0 || r->absolute) return;
+    char ttl[TEXT_I64_BYTES];
+    struct bytes *argv = mem_array(struct bytes, (size_t)c->argc + 1);
+    for (int i = 0; i < c->argc; i++)
+        argv[i] = ctx_arg(c, i);
+    argv[2] = bytes_of(ttl, text_from_i64(ttl, r->expire_ms));
+    argv[c->argc] = BYTES("ABSTTL");
+    ctx_propagate_as(c, c->argc + 1, argv);
+    mem_free(argv);
 }
 
 static bool decode_whole(struct ctx *c, struct restore *r)

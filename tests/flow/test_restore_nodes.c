@@ -6,6 +6,7 @@
 #include "proto/command_line.h"
 #include "rdb/encode.h"
 #include "sim/lib/peer.h"
+#include "store/access.h"
 #include "value/list.h"
 
 #include <criterion/criterion.h>
@@ -88,13 +89,13 @@ static void end(void)
 TestSuite(restore_nodes, .init = begin, .fini = end);
 
 // A list: telling it twice would show.
-static void send_restore_of(const char *key, int elements)
+static void send_restore_with(const char *key, int elements, const char *ttl, const char *more)
 {
     struct value v;
     struct value_limits limits;
     struct buf payload = BUF_EMPTY, words = BUF_EMPTY;
     struct rdb_options options = {0};
-    char text[32];
+    char text[32], format[128];
     value_limits_default(&limits);
     list_new(&v, &limits);
     for (int i = 0; i < elements; i++)
@@ -104,10 +105,16 @@ static void send_restore_of(const char *key, int elements)
         buf_commit(&payload, dump_encoder_read(d, buf_reserve(&payload, 65536), 65536, NULL));
     dump_encoder_free(d);
     value_free(&v);
-    request_appendf(&words, "RESTORE %s 0 %b REPLACE", key, buf_view(&payload));
+    snprintf(format, sizeof(format), "RESTORE %%s %%s %%b %s", more);
+    request_appendf(&words, format, key, ttl, buf_view(&payload));
     peer_send(restorer, buf_view(&words));
     buf_free(&payload);
     buf_free(&words);
+}
+
+static void send_restore_of(const char *key, int elements)
+{
+    send_restore_with(key, elements, "0", "REPLACE");
 }
 
 static void send_restore(const char *key)
@@ -157,6 +164,31 @@ Test(restore_nodes, replicas_see_it_appear_in_one_step)
     cr_assert(sim_run_while_not(sim, level, NULL, 10000000));
     expect_whole(0, 0);
     expect_whole(1, 0);
+}
+
+static struct entry *restored_at_replica(const char *key, const char *ttl, const char *more)
+{
+    send_restore_with(key, 3, ttl, more);
+    cr_assert(peer_expect(restorer, "+OK\r\n", 20000000), "%s", restorer->why);
+    cr_assert(sim_run_while_not(sim, level, NULL, 10000000));
+    struct entry *e = find(1, 0, key);
+    cr_assert_not_null(e, "%s", key);
+    return e;
+}
+
+Test(restore_nodes, replicas_of_a_small_one_have_its_idle_time_and_frequency)
+{
+    const struct store *at = &m[1].node->store;
+    cr_assert_geq(entry_idle_s(at, restored_at_replica("a", "0", "IDLETIME 1000")), 1000);
+    struct entry *e = restored_at_replica("b", "900000", "replace idletime 1000");
+    cr_assert_geq(entry_idle_s(at, e), 1000);
+    cr_assert_gt(e->expire_ms, loop_unix_ms(m[1].node->loop));
+    cr_assert_eq(e->expire_ms, find(0, 0, "b")->expire_ms);
+    run(1, "CONFIG SET maxmemory-policy allkeys-lfu", "+OK\r\n");
+    cr_assert_eq(entry_freq(at, restored_at_replica("c", "0", "FREQ 77 REPLACE")), 77);
+    e = restored_at_replica("c", "9999999999999", "REPLACE ABSTTL FREQ 78");
+    cr_assert_eq(entry_freq(at, e), 78);
+    cr_assert_eq(e->expire_ms, 9999999999999);
 }
 
 Test(restore_nodes, a_full_sync_in_the_middle_gets_all_of_it)
