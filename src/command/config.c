@@ -209,21 +209,12 @@ static void rewrite_gone(struct suspension *s)
     (void)s; // the file is finished all the same
 }
 
-static void write_new(struct rewrite *r)
-{
-    struct error why;
-    if (!whole_file_replace(r->path, buf_view(&r->new_text), 0644, &why))
-        error_set(&r->error, ERROR_IO, "Rewriting config file: %.200s", why.text);
-}
-
 static void rewrite_work(struct work *w)
 {
     struct rewrite *r = list_entry(w, struct rewrite, turn.work);
-    struct error missing; // a new file then
-    if (!r->reading)
-        write_new(r);
-    else if (!whole_file_read(r->path, &r->old_text, &missing))
-        buf_clear(&r->old_text);
+    bool ok = r->reading ? whole_file_read_if_any(r->path, &r->old_text, &r->error)
+                         : whole_file_replace(r->path, buf_view(&r->new_text), 0644, &r->error);
+    if (!ok) error_context(&r->error, "Rewriting config file");
 }
 
 static void rewrite_answer(struct rewrite *r)
@@ -247,7 +238,8 @@ static void rewrite_done(struct work *w)
 {
     struct rewrite *r = list_entry(w, struct rewrite, turn.work);
     struct node *n = r->turn.node;
-    if (n != NULL && r->reading) {
+    // What can't be read stays: a new file would be without its lines.
+    if (n != NULL && r->reading && !error_is(&r->error)) {
         r->reading = false;
         acl_update_config(n);
         config_rewritten(&n->config, buf_view(&r->old_text), &r->new_text);
