@@ -15,6 +15,12 @@ struct acl_file {
     struct error error;
 };
 
+// A LOAD in front of it may have replaced the users meanwhile.
+static void save_prepare(struct file_turn *t)
+{
+    acl_save_text(t->node, &list_entry(t, struct acl_file, turn)->text);
+}
+
 static void file_work(struct work *w)
 {
     struct acl_file *f = list_entry(w, struct acl_file, turn.work);
@@ -106,7 +112,7 @@ static void begin(struct ctx *c, bool save)
     f->suspension.gone = file_gone;
     f->turn.work.work = file_work;
     f->turn.work.done = file_done;
-    if (save) acl_save_text(c->node, &f->text);
+    if (save) f->turn.prepare = save_prepare;
     // Inside a transaction nobody can wait for it: it is on its way, and the log tells.
     if (!ctx_suspend(c, &f->suspension)) reply_ok(c->reply);
     file_turn_begin(c->node, &f->turn);

@@ -11,9 +11,12 @@ struct file_turn {
     struct list link;  // node->file_turns, the one whose turn it is first
     struct node *node; // NULL: gone, and all that `work.done` can do is to free
     struct work work;
+    // On the loop, just before the work begins: what is to be written is not known before those in
+    // front are done. Not called when the node goes. NULL: nothing to prepare.
+    void (*prepare)(struct file_turn *t);
 };
 
-// The owner has set work.work and work.done: they run as soon as those before have ended.
+// The owner has set work.work, work.done and prepare: they run as soon as those before have ended.
 void file_turn_begin(struct node *n, struct file_turn *t);
 // From work.done: the same work again, before anybody else's.
 void file_turn_again(struct file_turn *t);

@@ -2,6 +2,7 @@
 // not replaced, and what several clients ask for happens in the order in which they asked. In
 // virtual time, on files of the system.
 #include "base/mem.h"
+#include "node/acl.h"
 
 enum { CLIENTS = 3, WORK_US = 5000 };
 #include "node_rig.h"
@@ -91,4 +92,85 @@ Test(node_files, a_configuration_that_is_not_there_is_written)
     run(0, "CONFIG SET maxclients 77", "+OK\r\n");
     run(0, "CONFIG REWRITE", "+OK\r\n");
     cr_assert(holds("maxclients 77\n"));
+}
+
+// ---- ACL LOAD and ACL SAVE ----------------------------------------------------------------------
+
+#define DEFAULT "user default on nopass ~* &* +@all\n"
+
+static void begin_users(void)
+{
+    begin();
+    use(&node->config.aclfile);
+    put(DEFAULT "user filed on nopass ~* &* +@all\n");
+    run(2, "ACL SETUSER said on nopass ~* +@all", "+OK\r\n");
+}
+
+TestSuite(node_users, .init = begin_users, .fini = end);
+
+// In this order, the second while the first is at work.
+static void ask_both(const char *first, const char *second)
+{
+    say(0, first);
+    sim_run_for(sim, WORK_US / 10);
+    say(1, second);
+    sim_run_for(sim, WORK_US / 10);
+    cr_assert_eq(peer_input(client[0]).len, 0, "%s is over already", first);
+}
+
+static void expect_users(bool filed, bool said)
+{
+    cr_assert_eq(acl_find(node, BYTES("filed")) != NULL, filed);
+    cr_assert_eq(acl_find(node, BYTES("said")) != NULL, said);
+    cr_assert_eq(holds("user filed "), filed, "the file and the node don't agree");
+    cr_assert_eq(holds("user said "), said, "the file and the node don't agree");
+}
+
+Test(node_users, a_save_behind_a_load_writes_what_was_loaded)
+{
+    ask_both("ACL LOAD", "ACL SAVE");
+    hear(0, "+OK\r\n");
+    hear(1, "+OK\r\n");
+    expect_users(true, false);
+}
+
+Test(node_users, a_load_behind_a_save_reads_what_was_saved)
+{
+    ask_both("ACL SAVE", "ACL LOAD");
+    hear(0, "+OK\r\n");
+    hear(1, "+OK\r\n");
+    expect_users(false, true);
+}
+
+Test(node_users, both_in_a_transaction_keep_their_order)
+{
+    run(0, "MULTI", "+OK\r\n");
+    run(0, "ACL LOAD", "+QUEUED\r\n");
+    run(0, "ACL SAVE", "+QUEUED\r\n");
+    run(0, "EXEC", "*2\r\n+OK\r\n+OK\r\n");
+    sim_run_for(sim, 4 * WORK_US);
+    expect_users(true, false);
+}
+
+Test(node_users, a_load_that_fails_leaves_the_save_behind_it)
+{
+    put("nonsense\n");
+    ask_both("ACL LOAD", "ACL SAVE");
+    sim_run_for(sim, 4 * WORK_US);
+    cr_assert(peer_input(client[0]).len > 4 && memcmp(peer_input(client[0]).data, "-ERR", 4) == 0);
+    hear(1, "+OK\r\n");
+    expect_users(false, true);
+}
+
+// It goes with its user, and what it asked for is done all the same.
+Test(node_users, who_waits_to_save_may_go_by_the_load_before)
+{
+    run(1, "AUTH said x", "+OK\r\n");
+    ask_both("ACL LOAD", "ACL SAVE");
+    say(2, "ACL LOAD");
+    hear(0, "+OK\r\n");
+    hear(2, "+OK\r\n");
+    cr_assert_eq(client[1]->closes, 1);
+    cr_assert_eq(peer_input(client[1]).len, 0);
+    expect_users(true, false);
 }
