@@ -324,6 +324,17 @@ static uint64_t longest(const struct request_parser *p)
     return p->streaming && l->streamed_bytes > l->bulk_bytes ? l->streamed_bytes : l->bulk_bytes;
 }
 
+// Redis's words; more of them for who counts on the limit of what is streamed.
+static bool bad_length(struct request_parser *p)
+{
+    const struct request_limits *l = limits_of(p);
+    bool misled = !p->streaming && p->bulk_len > l->bulk_bytes && p->bulk_len <= l->streamed_bytes;
+    return fail(p, ERROR_PROTOCOL, "Protocol error: invalid bulk length%s",
+                misled ? ": it is beyond proto-max-bulk-len, and proto-max-restore-len is for a "
+                         "RESTORE that is not inside MULTI"
+                       : "");
+}
+
 static bool check_length(struct request_parser *p, struct bytes line)
 {
     if (line.len == 0 || line.data[0] != '$')
@@ -333,8 +344,7 @@ static bool check_length(struct request_parser *p, struct bytes line)
     bool is_length = text_to_i64(bytes_of(line.data + 1, line.len - 1), &len) && len >= 0;
     p->bulk_len = p->bulk_left = is_length ? (uint64_t)len : 0;
     p->streaming = wants_stream(p);
-    if (!is_length || (!p->primary && p->bulk_len > longest(p)))
-        return fail(p, ERROR_PROTOCOL, "Protocol error: invalid bulk length");
+    if (!is_length || (!p->primary && p->bulk_len > longest(p))) return bad_length(p);
     if (len > REQUEST_UNAUTH_BULK_BYTES && is_stranger(p))
         return fail(p, ERROR_PROTOCOL, "Protocol error: unauthenticated bulk length");
     if (!p->primary && request_parser_memory(p) > limits_of(p)->query_bytes)

@@ -365,3 +365,23 @@ Test(restore_nodes, a_replica_that_goes_while_it_is_waited_for_is_waited_for_no_
     cr_assert(peer_expect(restorer, "+OK\r\n", 700000), "%s", restorer->why);
     cr_assert(list_empty(&m[0].node->repl->followers));
 }
+
+// Inside MULTI the payload is held whole until EXEC: the limit of what is streamed does not count.
+Test(restore_nodes, a_transaction_does_not_lift_the_limit_of_a_payload)
+{
+    static const char head[] = "*4\r\n$7\r\nRESTORE\r\n$1\r\nk\r\n$1\r\n0\r\n$2000000\r\n";
+    run(0, "CONFIG SET proto-max-bulk-len 1mb proto-max-restore-len 100mb", "+OK\r\n");
+    peer_send_text(restorer, head);
+    sim_run_for(sim, 10000);
+    cr_assert_eq(peer_input(restorer).len, 0, "it may not be streamed");
+    peer_send_text(m[0].client, "MULTI\r\n");
+    peer_send_text(m[0].client, head);
+    cr_assert(peer_expect(m[0].client,
+                          "+OK\r\n-ERR Protocol error: invalid bulk length: it is beyond "
+                          "proto-max-bulk-len, and proto-max-restore-len is for a RESTORE that is "
+                          "not inside MULTI\r\n",
+                          20000000),
+              "%s", m[0].client->why);
+    sim_run_for(sim, 10000);
+    cr_assert_eq(m[0].client->closes, 1);
+}

@@ -238,10 +238,16 @@ Test(request, streamed_argument)
     EXPECT("stream0", "*2\r\n$0\r\n\r\n$1\r\nx\r\n", "(want 0:0){}[<stream>|x]17");
 }
 
+#define MISLED                                                                                     \
+    "!Protocol error: invalid bulk length: it is beyond proto-max-bulk-len, and "                  \
+    "proto-max-restore-len is for a RESTORE that is not inside MULTI"
+
 Test(request, a_streamed_argument_has_a_limit_of_its_own)
 {
     EXPECT("short", "*1\r\n$10\r\n1234567890\r\n", "[1234567890]21");
-    EXPECT("short", "*1\r\n$11\r\n", "!Protocol error: invalid bulk length");
+    EXPECT("short", "*1\r\n$11\r\n", MISLED);
+    EXPECT("short", "*1\r\n$12\r\n", MISLED);
+    EXPECT("short", "*1\r\n$13\r\n", "!Protocol error: invalid bulk length");
     EXPECT("short stream", "*2\r\n$1\r\na\r\n$12\r\n123456789012\r\n",
            "(want 1:12){123456789012}[a|<stream>]30");
     EXPECT("short stream", "*2\r\n$1\r\na\r\n$13\r\n",
