@@ -30,41 +30,66 @@ static bool starts(struct bytes line, const char *word)
     return line.len >= len && memcmp(line.data, word, len) == 0;
 }
 
-int replica_on_ping(struct machine *m, const struct machine_event *event)
-{
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    if (event->type == EVENT_ENTER) say(r, 1, (const char *[]){"PING"});
-    if (event->type != EVENT_BYTES || event->input.len == 0) return m->state;
-    // Errors that only say "not before AUTH" come from a living primary.
-    bool alive = event->input.data[0] == '+' || starts(event->input, "-NOAUTH") ||
-                 starts(event->input, "-NOPERM") ||
-                 starts(event->input, "-ERR operation not permitted");
-    if (!alive) {
-        log_warning(r->log, "Error reply to PING from master: '%.*s'", (int)event->input.len,
-                    event->input.data);
-        return replica_retry(r);
-    }
-    log_notice(r->log, "Master replied to PING, replication can continue...");
-    return REPLICA_AUTH;
-}
-
-int replica_on_auth(struct machine *m, const struct machine_event *event)
+// What every one of these states is: `ask` on entering, `hear` the line of answer, which says what
+// is next. Empty lines are signs of life.
+static int exchange(struct machine *m, const struct machine_event *event,
+                    void (*ask)(struct replica *r, const struct replica_settings *s),
+                    int (*hear)(struct replica *r, struct bytes line))
 {
     struct replica *r = replica_of(m);
     int next = replica_common(r, event);
     if (next != -1) return next;
     struct replica_settings s;
     replica_settings_of(r, &s);
-    if (event->type == EVENT_ENTER && s.user.data != NULL)
-        say_bytes(r, 3, (struct bytes[]){BYTES("AUTH"), s.user, s.password});
-    else if (event->type == EVENT_ENTER)
-        say_bytes(r, 2, (struct bytes[]){BYTES("AUTH"), s.password});
-    if (event->type != EVENT_BYTES || event->input.len == 0) return m->state;
-    if (event->input.data[0] == '+') return REPLICA_PORT;
-    log_warning(r->log, "Unable to AUTH to MASTER: %.*s", (int)event->input.len, event->input.data);
+    if (event->type == EVENT_ENTER) ask(r, &s);
+    bool answered = event->type == EVENT_BYTES && event->input.len > 0;
+    return answered ? hear(r, event->input) : m->state;
+}
+
+// ---- PING and AUTH ------------------------------------------------------------------------------
+
+static void ask_ping(struct replica *r, const struct replica_settings *s)
+{
+    (void)s;
+    say(r, 1, (const char *[]){"PING"});
+}
+
+static int hear_ping(struct replica *r, struct bytes line)
+{
+    // Errors that only say "not before AUTH" come from a living primary.
+    bool alive = line.data[0] == '+' || starts(line, "-NOAUTH") || starts(line, "-NOPERM") ||
+                 starts(line, "-ERR operation not permitted");
+    if (!alive) {
+        log_warning(r->log, "Error reply to PING from master: '%.*s'", (int)line.len, line.data);
+        return replica_retry(r);
+    }
+    log_notice(r->log, "Master replied to PING, replication can continue...");
+    return REPLICA_AUTH;
+}
+
+int replica_on_ping(struct machine *m, const struct machine_event *event)
+{
+    return exchange(m, event, ask_ping, hear_ping);
+}
+
+static void ask_auth(struct replica *r, const struct replica_settings *s)
+{
+    if (s->user.data != NULL)
+        say_bytes(r, 3, (struct bytes[]){BYTES("AUTH"), s->user, s->password});
+    else
+        say_bytes(r, 2, (struct bytes[]){BYTES("AUTH"), s->password});
+}
+
+static int hear_auth(struct replica *r, struct bytes line)
+{
+    if (line.data[0] == '+') return REPLICA_PORT;
+    log_warning(r->log, "Unable to AUTH to MASTER: %.*s", (int)line.len, line.data);
     return replica_retry(r);
+}
+
+int replica_on_auth(struct machine *m, const struct machine_event *event)
+{
+    return exchange(m, event, ask_auth, hear_auth);
 }
 
 bool replica_no_password(const struct machine *m)
@@ -74,35 +99,37 @@ bool replica_no_password(const struct machine *m)
     return s.password.data == NULL;
 }
 
-// One REPLCONF that an old primary may not know.
-static int after_replconf(struct replica *r, const struct machine_event *event, const char *what,
-                          int next)
+// ---- REPLCONF -----------------------------------------------------------------------------------
+
+// An old primary may not know it, or not all of it.
+static int hear_replconf(struct replica *r, struct bytes line, const char *what, int next)
 {
-    if (event->type != EVENT_BYTES || event->input.len == 0) return r->machine.state;
-    if (event->input.data[0] != '+' && event->input.data[0] != '-') {
+    if (line.data[0] != '+' && line.data[0] != '-') {
         log_warning(r->log, "Unexpected reply to REPLCONF %s from master: %.*s", what,
-                    event->input.len < 200 ? (int)event->input.len : 200, event->input.data);
+                    line.len < 200 ? (int)line.len : 200, line.data);
         return replica_retry(r);
     }
-    if (event->input.data[0] == '-')
+    if (line.data[0] == '-')
         log_notice(r->log, "(Non critical) Master does not understand REPLCONF %s: %.*s", what,
-                   (int)event->input.len, event->input.data);
+                   (int)line.len, line.data);
     return next;
+}
+
+static void ask_port(struct replica *r, const struct replica_settings *s)
+{
+    char port[16];
+    snprintf(port, sizeof(port), "%d", s->listening_port);
+    say(r, 3, (const char *[]){"REPLCONF", "listening-port", port});
+}
+
+static int hear_port(struct replica *r, struct bytes line)
+{
+    return hear_replconf(r, line, "listening-port", REPLICA_IP);
 }
 
 int replica_on_port(struct machine *m, const struct machine_event *event)
 {
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    if (event->type == EVENT_ENTER) {
-        struct replica_settings s;
-        replica_settings_of(r, &s);
-        char port[16];
-        snprintf(port, sizeof(port), "%d", s.listening_port);
-        say(r, 3, (const char *[]){"REPLCONF", "listening-port", port});
-    }
-    return after_replconf(r, event, "listening-port", REPLICA_IP);
+    return exchange(m, event, ask_port, hear_port);
 }
 
 bool replica_no_announce_ip(const struct machine *m)
@@ -112,33 +139,42 @@ bool replica_no_announce_ip(const struct machine *m)
     return s.announce_ip == NULL;
 }
 
+static void ask_ip(struct replica *r, const struct replica_settings *s)
+{
+    say(r, 3, (const char *[]){"REPLCONF", "ip-address", s->announce_ip});
+}
+
+static int hear_ip(struct replica *r, struct bytes line)
+{
+    return hear_replconf(r, line, "ip-address", REPLICA_CAPA);
+}
+
 int replica_on_ip(struct machine *m, const struct machine_event *event)
 {
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    if (event->type == EVENT_ENTER) {
-        struct replica_settings s;
-        replica_settings_of(r, &s);
-        say(r, 3, (const char *[]){"REPLCONF", "ip-address", s.announce_ip});
-    }
-    return after_replconf(r, event, "ip-address", REPLICA_CAPA);
+    return exchange(m, event, ask_ip, hear_ip);
+}
+
+static void ask_capa(struct replica *r, const struct replica_settings *s)
+{
+    (void)s;
+    say(r, 5, (const char *[]){"REPLCONF", "capa", "eof", "capa", "psync2"});
+}
+
+static int hear_capa(struct replica *r, struct bytes line)
+{
+    return hear_replconf(r, line, "capa", REPLICA_PSYNC);
 }
 
 int replica_on_capa(struct machine *m, const struct machine_event *event)
 {
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    if (event->type == EVENT_ENTER)
-        say(r, 5, (const char *[]){"REPLCONF", "capa", "eof", "capa", "psync2"});
-    return after_replconf(r, event, "capa", REPLICA_PSYNC);
+    return exchange(m, event, ask_capa, hear_capa);
 }
 
-static void ask_psync(struct replica *r)
+// ---- PSYNC --------------------------------------------------------------------------------------
+
+static void ask_psync(struct replica *r, const struct replica_settings *s)
 {
-    struct replica_settings s;
-    replica_settings_of(r, &s);
+    r->old_primary = false;
     char offset[24] = "-1";
     if (r->cached) {
         snprintf(offset, sizeof(offset), "%lld", (long long)r->stream->offset + 1);
@@ -148,7 +184,7 @@ static void ask_psync(struct replica *r)
         log_notice(r->log, "Partial resynchronization not possible (no cached master)");
     }
     const char *words[4] = {"PSYNC", r->cached ? r->stream->id : "?", offset, "FAILOVER"};
-    say(r, s.failover ? 4 : 3, words);
+    say(r, s->failover ? 4 : 3, words);
 }
 
 static int on_continue(struct replica *r, const struct psync_reply *reply)
@@ -186,20 +222,12 @@ static int ask_sync(struct replica *r, struct bytes reply)
     return REPLICA_HEADER;
 }
 
-int replica_on_psync(struct machine *m, const struct machine_event *event)
+static int hear_psync(struct replica *r, struct bytes line)
 {
-    struct replica *r = replica_of(m);
-    int next = replica_common(r, event);
-    if (next != -1) return next;
-    if (event->type == EVENT_ENTER) {
-        r->old_primary = false;
-        ask_psync(r);
-    }
-    if (event->type != EVENT_BYTES || event->input.len == 0) return m->state;
     struct replica_settings s;
     replica_settings_of(r, &s);
     struct psync_reply reply;
-    line_parse_psync(event->input, &reply);
+    line_parse_psync(line, &reply);
     bool taken = reply.answer == PSYNC_CONTINUE || reply.answer == PSYNC_FULLRESYNC;
     if (s.failover && reply.answer != PSYNC_NONSENSE) r->host->failover_answer(r->owner, taken);
     switch (reply.answer) {
@@ -215,14 +243,19 @@ int replica_on_psync(struct machine *m, const struct machine_event *event)
         return REPLICA_HEADER;
     case PSYNC_NOT_NOW:
         log_notice(r->log, "MASTER is currently unable to PSYNC but should be in the future: %.*s",
-                   (int)event->input.len, event->input.data);
+                   (int)line.len, line.data);
         return replica_retry(r);
     case PSYNC_REFUSED:
-        return ask_sync(r, event->input);
+        return ask_sync(r, line);
     case PSYNC_NONSENSE:
         break;
     }
     log_warning(r->log, "Unexpected reply to PSYNC from master: %.*s",
-                event->input.len < 200 ? (int)event->input.len : 200, event->input.data);
+                line.len < 200 ? (int)line.len : 200, line.data);
     return replica_retry(r);
+}
+
+int replica_on_psync(struct machine *m, const struct machine_event *event)
+{
+    return exchange(m, event, ask_psync, hear_psync);
 }
