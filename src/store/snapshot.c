@@ -1,8 +1,7 @@
-// Snapshots: the walk, what writes push out ahead of it, and the sinks.
+// Snapshots: the walk, and what writes push out ahead of it.
 //
-// The output is one stream of bytes. `chunk` is its open end; what was handed to the sinks ends at
-// `sent`. While a large value is being encoded nothing can come between its bytes, so what writes
-// push out meanwhile gathers in `behind` and follows it.
+// The output is one stream of bytes (output.h). While a large value is being encoded nothing can
+// come between its bytes, so what writes push out meanwhile gathers in `behind` and follows it.
 //
 //   parts    the tables of the cut, in order of database; part_next is walked by SCAN cursor
 //   queue    entries met in the buckets just walked that are large, or for which the time or the
@@ -10,11 +9,11 @@
 //   urgent   those that a write waits for: before the queue
 //
 // Tables that a flush takes out of service while they are still owed belong to the snapshot until
-// their part is over. Nothing here calls into a sink but `data` and `room`; `end` comes from a
-// task.
+// their part is over. A sink's `end` comes from a task.
 #include "store/snapshot.h"
 #include "store/access.h"
 #include "store/internal.h"
+#include "store/output.h"
 
 #include "base/mem.h"
 #include "value/string.h"
@@ -22,16 +21,10 @@
 #include <assert.h>
 
 enum {
-    SNAPSHOT_CHUNK_BYTES = 64 * 1024,
     SNAPSHOT_PIECE_BYTES = 16 * 1024, // of a large value or of `behind`, between looks at the clock
     // When this much waits behind a large value, it is encoded without minding windows: what writes
     // push out is to be counted by the sinks' own limits.
     SNAPSHOT_BEHIND_BYTES = 1 << 20,
-    // For a write that waits, so much is produced beyond the windows: enough that bursts of sinks
-    // don't hold it up, and no more, or a client that writes on and on would turn the whole
-    // snapshot into memory. Sinks that have taken nothing for so long are not waited for.
-    SNAPSHOT_AHEAD_BYTES = 16 << 20,
-    SNAPSHOT_PATIENCE_US = 1000000,
     BUCKET_UNITS = 20, // work units (loop.h): for a bucket, for an entry besides its bytes
     ENTRY_UNITS = 10,
     WALK_BUCKETS = 10,
@@ -54,14 +47,11 @@ struct large {
 struct snapshot {
     struct store *store;
     struct job job;
-    struct deadline rest;     // key delay
-    struct deadline patience; // with sinks that take nothing while a write waits
-    int64_t taken;            // by the sink that has taken most, and its window
-    bool sinks_stall;
+    struct deadline rest; // key delay
+    struct output out;
     struct rdb_options options;
     struct rdb_squeeze squeeze; // of small strings
     uint32_t epoch;
-    struct list sinks;
 
     struct part *parts;
     int part_count, part_next;
@@ -70,104 +60,12 @@ struct snapshot {
     struct large *current;     // on neither list, being encoded
     struct rdb_encoder *encoder;
 
-    struct chunk *chunk;
-    uint32_t sent;
-    uint64_t crc, bytes;
     struct buf behind, scratch;
     int selected_db; // what a reader has selected at the end of all that was produced
 
     uint64_t keys_done, keys_total, began_us;
     uint32_t keys_since_rest;
 };
-
-// ---- output ---------------------------------------------------------------------------------
-
-static void deliver(struct snapshot *n)
-{
-    struct chunk *c = n->chunk;
-    if (c == NULL) return;
-    uint32_t len = c->len - n->sent;
-    if (len > 0) {
-        if (!n->options.no_checksum) n->crc = crc64(n->crc, c->data + n->sent, len);
-        list_each_safe(at, &n->sinks)
-        {
-            struct snapshot_sink *sink = list_entry(at, struct snapshot_sink, link);
-            sink->data(sink, c, n->sent, len);
-        }
-        n->bytes += len;
-        n->sent = c->len;
-    }
-    if (c->len < c->cap) return;
-    chunk_unref(c);
-    n->chunk = NULL;
-}
-
-// Room at the end of the stream, at least one byte.
-static char *stream_room(struct snapshot *n, size_t *room)
-{
-    if (n->chunk != NULL && n->chunk->len == n->chunk->cap) deliver(n);
-    if (n->chunk == NULL) {
-        n->chunk = chunk_new(SNAPSHOT_CHUNK_BYTES);
-        n->sent = 0;
-    }
-    *room = n->chunk->cap - n->chunk->len;
-    return n->chunk->data + n->chunk->len;
-}
-
-static void stream_append(struct snapshot *n, struct bytes data)
-{
-    while (data.len > 0) {
-        size_t room;
-        char *to = stream_room(n, &room);
-        size_t part = data.len < room ? data.len : room;
-        memcpy(to, data.data, part);
-        n->chunk->len += (uint32_t)part;
-        data = bytes_of(data.data + part, data.len - part);
-    }
-}
-
-// Of the sink that has most.
-static int64_t sinks_room(const struct snapshot *n)
-{
-    int64_t most = INT64_MIN;
-    list_each(at, &n->sinks)
-    {
-        struct snapshot_sink *sink = list_entry(at, struct snapshot_sink, link);
-        int64_t room = sink->room(sink);
-        if (room > most) most = room;
-    }
-    return most;
-}
-
-static bool any_room(const struct snapshot *n)
-{
-    return sinks_room(n) > 0;
-}
-
-static void patience_over(struct deadline *d)
-{
-    struct snapshot *n = list_entry(d, struct snapshot, patience);
-    n->sinks_stall = true;
-    job_start(n->store->loop, &n->job);
-}
-
-// May more be produced for a write that waits? If not, the sinks have some time to take what there
-// is.
-static bool room_ahead(struct snapshot *n)
-{
-    struct loop *loop = n->store->loop;
-    int64_t room = sinks_room(n), taken = INT64_MAX;
-    if (__builtin_add_overflow((int64_t)n->bytes, room, &taken)) taken = INT64_MAX;
-    if (taken > n->taken) {
-        n->taken = taken;
-        n->sinks_stall = false;
-        deadline_cancel(loop, &n->patience);
-    }
-    if (room > -(int64_t)SNAPSHOT_AHEAD_BYTES || n->sinks_stall) return true;
-    if (!deadline_armed(&n->patience))
-        deadline_arm(loop, &n->patience, loop_now_us(loop) + SNAPSHOT_PATIENCE_US);
-    return false;
-}
 
 // ---- entries --------------------------------------------------------------------------------
 
@@ -212,7 +110,7 @@ static void emit_small(struct snapshot *n, struct entry *e, int db)
     put_small(n, out, &e->value);
     emitted(n, e);
     if (queued) return;
-    stream_append(n, buf_view(out));
+    output_append(&n->out, buf_view(out));
     buf_clear(out);
 }
 
@@ -249,7 +147,7 @@ static void large_begin(struct snapshot *n)
     n->current = list_entry(list_pop_front(from), struct large, link);
     struct entry *e = n->current->entry;
     put_head(n, &n->scratch, e, n->current->db);
-    stream_append(n, buf_view(&n->scratch));
+    output_append(&n->out, buf_view(&n->scratch));
     buf_clear(&n->scratch);
     n->encoder = rdb_encoder_new(&e->value, &n->options);
 }
@@ -302,11 +200,6 @@ struct gathered {
     struct entry *at[GATHERED_MAX];
 };
 
-static uint64_t produced(const struct snapshot *n)
-{
-    return n->bytes + (n->chunk ? n->chunk->len - n->sent : 0);
-}
-
 static void emit_or_queue(struct gathered *g, struct entry *e)
 {
     struct snapshot *n = g->snapshot;
@@ -316,10 +209,11 @@ static void emit_or_queue(struct gathered *g, struct entry *e)
         if (large_find(&n->queue, e) == NULL) large_add(n, &n->queue, e, g->db);
         return;
     }
-    uint64_t delivered = n->bytes, before = produced(n);
+    uint64_t delivered = n->out.bytes, before = output_produced(&n->out);
     emit_small(n, e, g->db);
-    uint32_t units = ENTRY_UNITS + (uint32_t)((produced(n) - before) / 16);
-    g->stop = !budget_left(g->budget, units) || (n->bytes > delivered && !any_room(n));
+    uint32_t units = ENTRY_UNITS + (uint32_t)((output_produced(&n->out) - before) / 16);
+    g->stop =
+        !budget_left(g->budget, units) || (n->out.bytes > delivered && !output_wanted(&n->out));
 }
 
 static void gathered_emit(struct gathered *g)
@@ -360,7 +254,6 @@ static void snapshot_finish(struct snapshot *n, const struct error *error)
     struct store *s = n->store;
     job_stop(s->loop, &n->job);
     deadline_cancel(s->loop, &n->rest);
-    deadline_cancel(s->loop, &n->patience);
     if (n->current != NULL) {
         rdb_encoder_free(n->encoder);
         hold_release_snapshot(s, n->current->entry);
@@ -370,8 +263,8 @@ static void snapshot_finish(struct snapshot *n, const struct error *error)
     larges_drop(n, &n->queue);
     for (int i = n->part_next; i < n->part_count; i++)
         part_end(n, &n->parts[i]);
-    sinks_end(s, &n->sinks, error);
-    chunk_unref(n->chunk);
+    sinks_end(s, &n->out.sinks, error);
+    output_free(&n->out);
     buf_free(&n->behind);
     buf_free(&n->scratch);
     mem_free(n->parts);
@@ -381,10 +274,10 @@ static void snapshot_finish(struct snapshot *n, const struct error *error)
 
 static void snapshot_complete(struct snapshot *n)
 {
-    deliver(n); // so that the checksum covers all before the opcode
-    rdb_put_eof(&n->scratch, n->crc, !n->options.no_checksum);
-    stream_append(n, buf_view(&n->scratch));
-    deliver(n);
+    output_deliver(&n->out); // so that the checksum covers all before the opcode
+    rdb_put_eof(&n->scratch, n->out.crc, !n->options.no_checksum);
+    output_append(&n->out, buf_view(&n->scratch));
+    output_deliver(&n->out);
     struct error none = ERROR_OK;
     snapshot_finish(n, &none);
 }
@@ -395,7 +288,7 @@ static void behind_step(struct snapshot *n)
 {
     struct bytes view = buf_view(&n->behind);
     if (view.len > SNAPSHOT_PIECE_BYTES) view.len = SNAPSHOT_PIECE_BYTES;
-    stream_append(n, view);
+    output_append(&n->out, view);
     buf_consume(&n->behind, view.len);
     if (buf_len(&n->behind) == 0) buf_free(&n->behind);
 }
@@ -403,9 +296,9 @@ static void behind_step(struct snapshot *n)
 static void large_step(struct snapshot *n, struct budget *budget)
 {
     size_t room;
-    char *to = stream_room(n, &room);
+    char *to = output_room(&n->out, &room);
     if (room > SNAPSHOT_PIECE_BYTES) room = SNAPSHOT_PIECE_BYTES;
-    n->chunk->len += (uint32_t)rdb_encoder_read(n->encoder, to, room, budget);
+    output_commit(&n->out, rdb_encoder_read(n->encoder, to, room, budget));
     if (rdb_encoder_done(n->encoder)) large_end(n);
 }
 
@@ -445,8 +338,8 @@ static bool rest(struct snapshot *n)
 static bool must_rest(struct snapshot *n)
 {
     if (n->current != NULL && buf_len(&n->behind) > SNAPSHOT_BEHIND_BYTES) return false;
-    if (awaited(n)) return !room_ahead(n);
-    return !any_room(n) || rest(n);
+    if (awaited(n)) return !output_wanted_ahead(&n->out);
+    return !output_wanted(&n->out) || rest(n);
 }
 
 static void rest_over(struct deadline *d)
@@ -464,7 +357,7 @@ static enum job_state snapshot_step(struct job *job, struct budget *budget)
             behind_step(n);
             units = SNAPSHOT_PIECE_BYTES / 64;
         } else if (must_rest(n)) {
-            deliver(n);
+            output_deliver(&n->out);
             return JOB_IDLE;
         } else if (n->current != NULL) {
             large_step(n, budget);
@@ -479,7 +372,7 @@ static enum job_state snapshot_step(struct job *job, struct budget *budget)
         }
         if (!budget_left(budget, units)) break;
     } while (true);
-    deliver(n);
+    output_deliver(&n->out);
     return JOB_MORE;
 }
 
@@ -546,7 +439,7 @@ void snapshot_flushed(struct store *s)
     if (n == NULL) return;
     struct list over;
     list_init(&over);
-    list_each_safe(at, &n->sinks)
+    list_each_safe(at, &n->out.sinks)
     {
         if (!list_entry(at, struct snapshot_sink, link)->ends_on_flush) continue;
         list_remove(at);
@@ -555,13 +448,13 @@ void snapshot_flushed(struct store *s)
     struct error error;
     error_set(&error, ERROR_CANCELLED, "the data set was flushed during the snapshot");
     sinks_end(s, &over, &error);
-    if (list_empty(&n->sinks)) snapshot_finish(n, &error);
+    if (list_empty(&n->out.sinks)) snapshot_finish(n, &error);
 }
 
 void snapshot_teardown(struct store *s)
 {
     if (s->snapshot != NULL) {
-        while (list_pop_front(&s->snapshot->sinks) != NULL)
+        while (list_pop_front(&s->snapshot->out.sinks) != NULL)
             ;
         struct error none = ERROR_OK;
         snapshot_finish(s->snapshot, &none);
@@ -582,7 +475,7 @@ static void snapshot_head(struct snapshot *n, const struct snapshot_aux *aux, in
         rdb_put_resize_db(out, dict_count(n->parts[i].keys), dict_count(n->parts[i].expires));
         n->selected_db = n->parts[i].db;
     }
-    stream_append(n, buf_view(out));
+    output_append(&n->out, buf_view(out));
     buf_clear(out);
 }
 
@@ -601,13 +494,11 @@ bool snapshot_start(struct store *s, const struct rdb_options *options,
     n->selected_db = -1;
     n->began_us = loop_now_us(s->loop);
     n->rest.fire = rest_over;
-    n->patience.fire = patience_over;
-    n->taken = INT64_MIN;
-    list_init(&n->sinks);
+    output_init(&n->out, s->loop, &n->job, !options->no_checksum);
     list_init(&n->queue);
     list_init(&n->urgent);
     for (int i = 0; i < sink_count; i++)
-        list_push_back(&n->sinks, &sinks[i]->link);
+        list_push_back(&n->out.sinks, &sinks[i]->link);
     n->parts = mem_array(struct part, (size_t)s->live->count);
     for (int i = 0; i < s->live->count; i++) {
         struct db *db = store_db(s, i);
@@ -626,7 +517,7 @@ bool snapshot_start(struct store *s, const struct rdb_options *options,
 void snapshot_drop_sink(struct store *s, struct snapshot_sink *sink)
 {
     list_remove(&sink->link);
-    if (s->snapshot == NULL || !list_empty(&s->snapshot->sinks)) return;
+    if (s->snapshot == NULL || !list_empty(&s->snapshot->out.sinks)) return;
     struct error none = ERROR_OK;
     snapshot_finish(s->snapshot, &none);
 }
@@ -654,6 +545,6 @@ bool snapshot_progress(const struct store *s, struct snapshot_progress *out)
 {
     const struct snapshot *n = s->snapshot;
     if (n == NULL) return false;
-    *out = (struct snapshot_progress){n->keys_done, n->keys_total, n->bytes, n->began_us};
+    *out = (struct snapshot_progress){n->keys_done, n->keys_total, n->out.bytes, n->began_us};
     return true;
 }
