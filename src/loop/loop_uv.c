@@ -4,6 +4,7 @@
 #include "loop/loop_uv_impl.h"
 
 #include "base/mem.h"
+#include "loop/thread_turn.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -154,6 +155,7 @@ static void run(struct loop *loop)
 {
     struct loop_uv *l = (struct loop_uv *)loop;
     l->stopped = false;
+    thread_turns_short();
     while (!l->stopped)
         uv_run(&l->uv, UV_RUN_DEFAULT);
 }

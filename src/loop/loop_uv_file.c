@@ -4,17 +4,15 @@
 #include "loop/loop_uv_impl.h"
 
 #include "base/mem.h"
+#include "loop/thread_turn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 // ---- work -----------------------------------------------------------------------------------
-
-enum { WORKER_NICE = 5 };
 
 struct work_run {
     uv_work_t uv;
@@ -22,13 +20,10 @@ struct work_run {
     struct work *work;
 };
 
-// The loop comes first where processors are short: what a worker computes may be late, a deadline
-// may not. Linux keeps a nice value for each thread (setpriority(2), "C library/kernel
-// differences").
 static void work_on_thread(uv_work_t *uv)
 {
     struct work_run *r = uv->data;
-    setpriority(PRIO_PROCESS, 0, WORKER_NICE);
+    thread_steps_back();
     r->work->work(r->work);
 }
 
