@@ -28,13 +28,31 @@ enum {
 
 // ---- watching a descriptor ------------------------------------------------------------------
 
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void watch(struct fd_watch *w, int events)
+{
+    w->watched = events;
+    if (events == 0)
+        uv_poll_stop(&w->poll);
+    else
+        uv_poll_start(&w->poll, events, on_poll);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct fd_watch *w = poll->data;
-    loop_enter(w->loop);
     // After an error libuv has stopped watching; the system calls will tell what it was.
-    if (status < 0) w->interest = 0;
-    w->ready(w->user, status < 0 || (events & UV_READABLE), status < 0 || (events & UV_WRITABLE));
+    if (status < 0) {
+        w->watched = 0;
+        events = w->interest;
+    } else if (events & ~w->interest) {
+        watch(w, w->interest);
+        events &= w->interest;
+    }
+    if (events == 0) return;
+    loop_enter(w->loop);
+    w->ready(w->user, events & UV_READABLE, events & UV_WRITABLE);
     loop_leave(w->loop, "conn");
 }
 
@@ -53,14 +71,12 @@ struct fd_watch *fd_watch_new(struct loop *loop, int fd,
     return w;
 }
 
+// A change costs several system calls. So what is wanted no more is watched until it happens: most
+// pauses are over before that.
 void fd_watch_set(struct fd_watch *w, int interest)
 {
-    if (w->interest == interest) return;
     w->interest = interest;
-    if (interest == 0)
-        uv_poll_stop(&w->poll);
-    else
-        uv_poll_start(&w->poll, interest, on_poll);
+    if (interest & ~w->watched) watch(w, interest);
 }
 
 static void watch_closed(uv_handle_t *handle)

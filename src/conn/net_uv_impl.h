@@ -42,6 +42,7 @@ struct fd_watch {
     void (*ready)(void *user, bool readable, bool writable); // an error is both
     void *user;
     int interest; // UV_READABLE | UV_WRITABLE
+    int watched;  // by libuv: at least that
 };
 struct fd_watch *fd_watch_new(struct loop *loop, int fd,
                               void (*ready)(void *user, bool readable, bool writable), void *user);

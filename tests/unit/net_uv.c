@@ -282,6 +282,30 @@ Test(net_uv, big_transfer_with_backpressure)
     world_end(&w);
 }
 
+// What comes to a paused conn wakes the loop once at most.
+Test(net_uv, paused_conn_whose_peer_has_gone_waits_quietly)
+{
+    struct world w;
+    world_begin(&w, "127.0.0.1", PORT);
+    world_connect(&w, "127.0.0.1", PORT);
+    run_for(&w, 20000);
+    cr_assert_not_null(w.server.conn);
+    conn_pause(w.server.conn);
+    conn_write_bytes(w.client.conn, BYTES("last words"));
+    conn_close_flush(w.client.conn);
+    run_for(&w, 20000);
+    uint64_t iterations = loop_stats(w.loop)->iterations;
+    run_for(&w, 100000);
+    cr_expect_leq(loop_stats(w.loop)->iterations - iterations, 3);
+    cr_expect_eq(w.server.got_bytes, 0);
+    cr_expect_not(w.server.closed);
+    conn_resume(w.server.conn);
+    run_for(&w, 20000);
+    cr_expect(bytes_equal(buf_view(&w.server.got), BYTES("last words")));
+    cr_expect(w.server.closed);
+    world_end(&w);
+}
+
 Test(net_uv, connect_refused)
 {
     struct world w;
