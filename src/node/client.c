@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "node/acl.h"
 #include "node/ctx_impl.h"
+#include "node/lookahead.h"
 #include "node/tracking.h"
 
 #include <stdio.h>
@@ -217,6 +218,7 @@ static bool goes_on_soon(const struct client *c)
 void client_parse(struct client *c, struct bytes *input)
 {
     struct error error;
+    struct lookahead ahead = {0};
     int requests = 0;
     while (!client_waits(c)) {
         switch (request_parse(&c->parser, input, &error)) {
@@ -229,6 +231,7 @@ void client_parse(struct client *c, struct bytes *input)
             struct request r = request_take(&c->parser);
             c->wire_bytes = r.wire_bytes;
             if (c->flags & (CLIENT_REPLY_SKIP_NEXT | CLIENT_REPLY_SKIP)) next_reply_mode(c);
+            lookahead(&ahead, store_db(&c->node->store, c->db), *input);
             dispatch_request(c, &r);
             client_ran(c);
             if (!may_go_on(c)) return;

@@ -315,6 +315,16 @@ void dict_prefetch(const struct dict *d, uint64_t hash)
         __builtin_prefetch(&d->table[t][hash & (table_size(d, t) - 1)], 1);
 }
 
+void *dict_guess(const struct dict *d, uint64_t hash)
+{
+    for (int t = 0; t < 2 && d->bits[t] != NO_TABLE; t++) {
+        const struct bucket *b = &d->table[t][hash & (table_size(d, t) - 1)];
+        unsigned fit = bucket_candidates(b, tag_of(hash));
+        if (fit) return b->item[__builtin_ctz(fit)];
+    }
+    return NULL;
+}
+
 // ---- lookup and change ------------------------------------------------------------------------
 
 void *dict_find_hashed(struct dict *d, struct bytes key, uint64_t hash)

@@ -40,6 +40,9 @@ uint64_t dict_hash(const struct dict *d, struct bytes key);
 
 // Begins to fetch what a lookup or an insertion of this hash will touch.
 void dict_prefetch(const struct dict *d, uint64_t hash);
+// An item that may be the one of this hash, without a look at it; NULL: none is at hand. For those
+// who prefetch.
+void *dict_guess(const struct dict *d, uint64_t hash);
 
 // The item, or NULL. The _hashed forms take dict_hash(d, key), computed once for many uses.
 void *dict_find(struct dict *d, struct bytes key);

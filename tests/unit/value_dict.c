@@ -261,6 +261,25 @@ Test(value_dict, freeing_and_rehashing_stop_when_the_budget_is_used)
     cr_expect_gt(steps, 20);
 }
 
+Test(value_dict, guesses_what_it_holds_while_the_table_is_resized_too)
+{
+    struct dict *d = dict_new(&owned, 10);
+    char text[16];
+    int right = 0, none = 0;
+    for (int i = 0; i < MANY; i++) {
+        cr_assert(dict_insert(d, thing_new(i)));
+        struct bytes key = key_of(i / 2, text);
+        const struct thing *guess = dict_guess(d, dict_hash(d, key));
+        if (guess == NULL)
+            none++; // in an overflow bucket
+        else
+            right += bytes_equal(thing_key(guess), key);
+    }
+    cr_expect_lt(none, MANY / 20);
+    cr_expect_gt(right, MANY - MANY / 10);
+    dict_free(d);
+}
+
 Test(value_dict, moved_items_are_found_in_their_new_place)
 {
     struct dict *d = dict_new(&owned, 8);
