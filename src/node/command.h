@@ -91,6 +91,7 @@ struct ctx {
     uint64_t dirty;           // changes made; 0: nothing to propagate
     uint64_t slept_us;        // to be counted as if the command had run for so long (DEBUG SLEEP)
     struct taken_args *taken; // what SLOWLOG needs of arguments that were taken (ctx_impl.h)
+    bool kept;                // the node keeps its words written out: an argument was taken
     enum { PROPAGATE_ARGV, PROPAGATE_OWN, PROPAGATE_NONE } propagate; // ctx_propagate_*
 };
 

@@ -27,9 +27,8 @@ int64_t ctx_now_ms(struct ctx *c)
 
 struct str *ctx_take(struct ctx *c, int index)
 {
-    // What is propagated or shown after the call still needs the words.
-    if ((c->client->flags & CLIENT_PRIMARY) || repl_feeding(c->node) || monitor_any(c->node))
-        return str_dup(c->argv[index]);
+    if (monitor_any(c->node)) return str_dup(c->argv[index]); // it is shown after the call
+    if (c->propagate == PROPAGATE_ARGV) propagate_keep(c);
     struct str *str = c->argv[index];
     c->argv[index] = NULL;
     struct taken_args *taken = c->taken;

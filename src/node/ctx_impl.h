@@ -72,7 +72,10 @@ void blocking_db_changed(struct node *n, int db);
 struct str *db_key(int db, struct bytes key); // how `watched` and `blocked` name a key
 
 // propagate.c
-void propagate_request(struct node *n, int db, const struct request *r);
+void propagate_free(struct node *n);
+// Writes out what was called, as it came; the first before an argument is taken out of it.
+void propagate_keep(struct ctx *c);
+void propagate_request(struct ctx *c);
 void propagate_flush(struct node *n); // feeds what the outermost call gathered
 
 // node.c

@@ -424,7 +424,7 @@ void dispatch_call(struct client *c, struct command_slot *slot, struct request *
     r->argv = ctx.argv;
     n->dirty += ctx.dirty;
     if (ctx.dirty > 0 && ctx.propagate == PROPAGATE_ARGV && !(c->flags & CLIENT_PRIMARY))
-        propagate_request(n, ctx.db, r);
+        propagate_request(&ctx);
     account(&ctx, slot, took_us);
     if (c->tracking != NULL) {
         if (slot->command->flags & CMD_READONLY)

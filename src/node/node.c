@@ -327,6 +327,6 @@ void node_free(struct node *n)
     before_wait_remove(&n->flush_hook);
     store_free(&n->store);
     config_free(&n->config);
-    mem_free(n->propagate);
+    propagate_free(n);
     mem_free(n);
 }

@@ -11,11 +11,15 @@
 #include "node/rates.h"
 #include "store/store.h"
 
-// One command on its way to replicas and the append-only log.
+// Commands on their way to replicas, as requests one behind the other.
 struct propagated {
-    int db;
-    int argc;
-    struct str **argv; // owned
+    struct buf text;
+    struct {
+        int db;
+        size_t len;
+    } * commands;
+    int count, cap;
+    struct buf kept; // the running command's own, from before an argument was taken
 };
 
 struct node_stats {
@@ -88,8 +92,7 @@ struct node {
     // running a command
     struct ctx *current;  // the outermost call, or NULL
     int64_t call_unix_ms; // its time; 0 outside of one
-    struct propagated *propagate;
-    int propagate_count, propagate_cap;
+    struct propagated propagated;
     uint64_t dirty; // changes since the last save
 
     // keys

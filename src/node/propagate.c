@@ -1,19 +1,21 @@
-// What a call changed, on its way to replicas: gathered while the outermost call runs, then fed in
-// order, as one transaction when it is more than one command.
+// What a call changed, on its way to replicas: written out while the outermost call runs, then fed
+// in order, as one transaction when it is more than one command.
 #include "base/mem.h"
 #include "node/ctx_impl.h"
+#include "proto/command_line.h"
 
-#include <stdlib.h>
+enum { TEXT_KEPT_BYTES = 64 * 1024 }; // a buffer that grew beyond it is given back
 
-static struct propagated *push(struct node *n, int db, int argc)
+// What was written behind `text` since it was `from` bytes long is one command.
+static void add(struct node *n, int db, size_t from)
 {
-    if (n->propagate_count == n->propagate_cap) {
-        n->propagate_cap = n->propagate_cap ? n->propagate_cap * 2 : 8;
-        n->propagate = mem_realloc(n->propagate, (size_t)n->propagate_cap * sizeof(*n->propagate));
+    struct propagated *p = &n->propagated;
+    if (p->count == p->cap) {
+        p->cap = p->cap ? p->cap * 2 : 8;
+        p->commands = mem_realloc(p->commands, (size_t)p->cap * sizeof(*p->commands));
     }
-    struct propagated *p = &n->propagate[n->propagate_count++];
-    *p = (struct propagated){.db = db, .argc = argc, .argv = mem_array(struct str *, (size_t)argc)};
-    return p;
+    p->commands[p->count].db = db;
+    p->commands[p->count++].len = buf_len(&p->text) - from;
 }
 
 void node_propagate(struct node *n, int db, int argc, const struct bytes *argv)
@@ -23,43 +25,62 @@ void node_propagate(struct node *n, int db, int argc, const struct bytes *argv)
         repl_feed(n, db, argc, argv);
         return;
     }
-    struct propagated *p = push(n, db, argc);
-    for (int i = 0; i < argc; i++)
-        p->argv[i] = str_from(argv[i]);
+    size_t from = buf_len(&n->propagated.text);
+    request_append(&n->propagated.text, argc, argv);
+    add(n, db, from);
 }
 
-void propagate_request(struct node *n, int db, const struct request *r)
+void propagate_keep(struct ctx *c)
 {
+    if (c->kept || !repl_feeding(c->node)) return;
+    struct buf *kept = &c->node->propagated.kept;
+    buf_clear(kept);
+    request_append_strs(kept, c->argc, c->argv);
+    c->kept = true;
+}
+
+void propagate_request(struct ctx *c)
+{
+    struct node *n = c->node;
+    struct propagated *p = &n->propagated;
     if (!repl_feeding(n)) return;
-    struct bytes few[16], *argv = few;
-    if (r->argc > 16) argv = mem_array(struct bytes, (size_t)r->argc);
-    for (int i = 0; i < r->argc; i++)
-        argv[i] = str_view(r->argv[i]);
-    node_propagate(n, db, r->argc, argv);
-    if (argv != few) mem_free(argv);
+    size_t from = buf_len(&p->text);
+    if (c->kept)
+        buf_append_bytes(&p->text, buf_view(&p->kept));
+    else
+        request_append_strs(&p->text, c->argc, c->argv);
+    add(n, c->db, from);
 }
 
-static void feed(struct node *n, struct propagated *p)
+static void empty(struct buf *b)
 {
-    struct bytes few[16], *argv = few;
-    if (p->argc > 16) argv = mem_array(struct bytes, (size_t)p->argc);
-    for (int i = 0; i < p->argc; i++)
-        argv[i] = str_view(p->argv[i]);
-    repl_feed(n, p->db, p->argc, argv);
-    if (argv != few) mem_free(argv);
-    for (int i = 0; i < p->argc; i++)
-        str_free(p->argv[i]);
-    mem_free(p->argv);
+    if (b->cap > TEXT_KEPT_BYTES)
+        buf_free(b);
+    else
+        buf_clear(b);
 }
 
 void propagate_flush(struct node *n)
 {
-    int count = n->propagate_count;
-    if (count == 0) return;
+    struct propagated *p = &n->propagated;
+    if (p->count == 0) return;
     bool apart = n->current != NULL && (n->current->command->flags & CMD_ARBITRARY_KEYS);
-    if (count > 1 && !apart) repl_feed_multi_begin(n, n->propagate[0].db);
-    for (int i = 0; i < count; i++)
-        feed(n, &n->propagate[i]);
-    if (count > 1 && !apart) repl_feed_multi_end(n);
-    n->propagate_count = 0;
+    bool together = p->count > 1 && !apart;
+    if (together) repl_feed_multi_begin(n, p->commands[0].db);
+    for (int i = 0; i < p->count; i++) {
+        struct bytes text = {buf_view(&p->text).data, p->commands[i].len};
+        repl_feed_requests(n, p->commands[i].db, text);
+        buf_consume(&p->text, text.len);
+    }
+    if (together) repl_feed_multi_end(n);
+    p->count = 0;
+    empty(&p->text);
+    empty(&p->kept);
+}
+
+void propagate_free(struct node *n)
+{
+    buf_free(&n->propagated.text);
+    buf_free(&n->propagated.kept);
+    mem_free(n->propagated.commands);
 }

@@ -297,6 +297,11 @@ void repl_feed(struct node *n, int db, int argc, const struct bytes *argv)
     if (repl_feeding(n)) repl_stream_command(&n->repl->stream, db, argc, argv);
 }
 
+void repl_feed_requests(struct node *n, int db, struct bytes text)
+{
+    if (repl_feeding(n)) repl_stream_requests(&n->repl->stream, db, text);
+}
+
 void repl_feed_multi_begin(struct node *n, int db)
 {
     struct bytes word = BYTES("MULTI");

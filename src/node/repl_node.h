@@ -24,6 +24,7 @@ void repl_start(struct node *n);
 // the primary's stream as it came) or while nobody could ever read it. `db` -1: any database, no
 // SELECT. A SELECT goes first when the database changed.
 void repl_feed(struct node *n, int db, int argc, const struct bytes *argv);
+void repl_feed_requests(struct node *n, int db, struct bytes text); // written out already
 // Around the commands of one EXEC, or of a call that propagates more than one.
 void repl_feed_multi_begin(struct node *n, int db); // of the first of them
 void repl_feed_multi_end(struct node *n);

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "proto/command_line.h"
 
 #include <assert.h>
 #include <string.h>
@@ -193,38 +194,24 @@ void repl_stream_append(struct repl_stream *s, struct bytes data)
     repl_stream_commit(s, s->received);
 }
 
-static void put_length(struct repl_stream *s, char mark, int64_t number)
-{
-    char line[TEXT_I64_BYTES + 3];
-    size_t len = 0;
-    line[len++] = mark;
-    len += text_from_i64(line + len, number);
-    line[len++] = '\r';
-    line[len++] = '\n';
-    repl_stream_receive(s, bytes_of(line, len));
-}
-
-static void put_command(struct repl_stream *s, int argc, const struct bytes *argv)
-{
-    put_length(s, '*', argc);
-    for (int i = 0; i < argc; i++) {
-        put_length(s, '$', (int64_t)argv[i].len);
-        repl_stream_receive(s, argv[i]);
-        repl_stream_receive(s, BYTES("\r\n"));
-    }
-}
-
-void repl_stream_command(struct repl_stream *s, int db, int argc, const struct bytes *argv)
+void repl_stream_requests(struct repl_stream *s, int db, struct bytes text)
 {
     if (db != -1 && db != s->selected_db) {
         char number[TEXT_I64_BYTES];
         size_t len = text_from_i64(number, db);
         struct bytes words[2] = {BYTES("SELECT"), bytes_of(number, len)};
-        put_command(s, 2, words);
         s->selected_db = db;
+        repl_stream_command(s, -1, 2, words);
     }
-    put_command(s, argc, argv);
-    repl_stream_commit(s, s->received);
+    repl_stream_append(s, text);
+}
+
+void repl_stream_command(struct repl_stream *s, int db, int argc, const struct bytes *argv)
+{
+    struct buf text = BUF_EMPTY;
+    request_append(&text, argc, argv);
+    repl_stream_requests(s, db, buf_view(&text));
+    buf_free(&text);
 }
 
 // The lowest byte that a reader still needs.

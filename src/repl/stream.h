@@ -65,7 +65,10 @@ void repl_stream_resize(struct repl_stream *s, int64_t limit);
 
 // ---- writing ----------------------------------------------------------------------------------
 void repl_stream_append(struct repl_stream *s, struct bytes data);
-// One request as a RESP array. A SELECT goes before it when `db` (not -1) is not the selected one.
+// Whole requests as they go over the wire. A SELECT goes before them when `db` (not -1) is not the
+// selected one.
+void repl_stream_requests(struct repl_stream *s, int db, struct bytes text);
+// The same, of one request that is not written out yet.
 void repl_stream_command(struct repl_stream *s, int db, int argc, const struct bytes *argv);
 // A primary's bytes: held, and seen by nobody until committed up to an offset.
 void repl_stream_receive(struct repl_stream *s, struct bytes data);
