@@ -139,6 +139,20 @@ static bool comparable(const struct member *m)
     return member_ready(m) && !m->node->async_loading;
 }
 
+// Whether `a` is one of those that `b` feeds. Whom `b` has let go (its own data have been replaced,
+// say) may not have heard of it yet.
+static bool feeds(const struct member *b, const struct member *a)
+{
+    size_t len = strlen(a->host);
+    list_each(at, &b->node->repl->primary.links)
+    {
+        const struct replica_link *l = list_entry(at, struct replica_link, link);
+        bool its = strncmp(l->name, a->host, len) == 0 && l->name[len] == ':';
+        if (its && l->machine.state == LINK_ONLINE) return true;
+    }
+    return false;
+}
+
 void world_check_offsets(struct world *w)
 {
     uint64_t digests[WORLD_MEMBERS_MAX];
@@ -150,7 +164,7 @@ void world_check_offsets(struct world *w)
             struct member *b = &w->members[j];
             const char *host = a->node->config.replicaof_host;
             bool reads = j != i && comparable(b) && host != NULL && strcmp(host, b->host) == 0 &&
-                         (!repl_is_replica(b->node) || repl_link_up(b->node));
+                         (!repl_is_replica(b->node) || repl_link_up(b->node)) && feeds(b, a);
             if (!reads || strcmp(repl_id(a->node), repl_id(b->node)) != 0) continue;
             // One that came back from its disk may be behind those who follow it still.
             if (repl_offset(a->node) > repl_offset(b->node) && b->starts == 1)
