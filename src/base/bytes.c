@@ -114,7 +114,7 @@ struct str *str_dup(const struct str *s)
 
 void str_free(struct str *s)
 {
-    mem_free(s);
+    if (s != NULL) mem_free_sized(s, sizeof(*s) + s->cap + 1);
 }
 
 struct str *str_grow(struct str *s, size_t cap)

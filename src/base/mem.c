@@ -59,6 +59,16 @@ void mem_free(void *ptr)
     free(ptr);
 }
 
+void mem_free_sized(void *ptr, size_t size)
+{
+#ifdef WHERRY_JEMALLOC
+    if (ptr != NULL) sdallocx(ptr, size, 0);
+#else
+    (void)size;
+    free(ptr);
+#endif
+}
+
 size_t mem_size(const void *ptr)
 {
     return ptr ? malloc_usable_size((void *)ptr) : 0;
