@@ -36,12 +36,16 @@ static int64_t unix_us(const struct loop *loop)
 
 // ---- an iteration ---------------------------------------------------------------------------
 
-// The timer is set again only when the earliest deadline moved forward: ringing for nothing costs
-// less than a system call for each deadline that moves back, as most do.
+// The timer is set again when the earliest deadline moved forward. When it moved back, ringing for
+// nothing now and then costs less than a system call for each deadline that moves, as most do; but
+// not where the timer would ring soon.
 static void set_timer(struct loop_uv *l)
 {
+    enum { SOON_US = 10 * 1000 };
     struct deadline *first = heap_first(&l->base.deadlines);
-    if (first == NULL || first->at_us >= l->rings_at_us) return;
+    if (first == NULL || first->at_us == l->rings_at_us) return;
+    bool back = first->at_us > l->rings_at_us;
+    if (back && l->rings_at_us > clock_us(&l->base) + SOON_US) return;
     l->rings_at_us = first->at_us;
     struct itimerspec at = {.it_value = {.tv_sec = (time_t)(first->at_us / 1000000),
                                          .tv_nsec = (long)(first->at_us % 1000000) * 1000}};

@@ -336,20 +336,6 @@ void link_pump(struct replica_link *l)
     if (more && conn_queued(l->conn) < LINK_WINDOW_BYTES) loop_defer(l->primary->loop, &l->wake);
 }
 
-// Once per turn of the loop, after all that fed the stream in it.
-static void run_push(struct before_wait *hook)
-{
-    struct primary *p = list_entry(hook, struct primary, push);
-    list_each(at, &p->links)
-    {
-        struct replica_link *l = list_entry(at, struct replica_link, link);
-        if (!repl_reader_is_open(&l->reader)) continue;
-        if (l->machine.state == LINK_ONLINE && repl_reader_left(p->stream, &l->reader) > 0)
-            link_pump(l);
-        link_check_limit(l);
-    }
-}
-
 // ---- the pulse --------------------------------------------------------------------------------
 
 static void send_pings(struct primary *p, const struct primary_settings *s)
@@ -422,10 +408,9 @@ void primary_init(struct primary *p, struct loop *loop, struct log *log, struct 
     list_init(&p->files);
     p->gather.fire = on_gather;
     p->beat.fire = on_beat;
-    p->push.run = run_push;
     job_init(&p->trim, "backlog", trim_step);
     p->alone_since_us = p->pinged_us = loop_now_us(loop);
-    loop_before_wait(loop, &p->push);
+    primary_push_init(p);
     deadline_arm(loop, &p->beat, loop_now_us(loop) + PRIMARY_BEAT_US);
 }
 
@@ -433,7 +418,7 @@ void primary_free(struct primary *p)
 {
     deadline_cancel(p->loop, &p->gather);
     deadline_cancel(p->loop, &p->beat);
-    before_wait_remove(&p->push);
+    primary_push_free(p);
     job_stop(p->loop, &p->trim);
     primary_sync_free(p);
 }

@@ -9,6 +9,7 @@
 
 #include "conn/conn.h"
 #include "loop/machine.h"
+#include "repl/primary_push.h"
 #include "repl/stream.h"
 #include "repl/sync_file.h"
 #include "store/snapshot.h"
@@ -62,12 +63,12 @@ struct primary {
     void *owner;
     struct list links; // of struct replica_link that sent PSYNC or SYNC
     int link_count;
-    struct list files;       // of struct file_sync (primary_sync.c)
-    struct deadline gather;  // when the waiting ones have waited long enough
-    struct deadline beat;    // once a second: keepalives, pings, the backlog's time to live
-    bool asleep;             // no replica is listened to, none hears of us
-    struct job trim;         // gives back what a slow reader had pinned
-    struct before_wait push; // sends what the stream has gained
+    struct list files;      // of struct file_sync (primary_sync.c)
+    struct deadline gather; // when the waiting ones have waited long enough
+    struct deadline beat;   // once a second: keepalives, pings, the backlog's time to live
+    bool asleep;            // no replica is listened to, none hears of us
+    struct job trim;        // gives back what a slow reader had pinned
+    struct primary_push push;
     uint64_t pinged_us;
     uint64_t alone_since_us; // since when there has been no replica
     uint32_t file_counter;

@@ -176,6 +176,59 @@ Test(primary_links, wait_is_about_the_clients_own_writes)
     peer_free(other);
 }
 
+static int64_t not_pushed(void)
+{
+    return repl_reader_left(&rig.node->repl->stream, &rig_link(0)->reader);
+}
+
+// A write of 8 KiB, and that it went.
+static uint64_t push_much(void)
+{
+    char line[8300];
+    int len = snprintf(line, sizeof(line), "SET big %08192d", 1);
+    cr_assert_eq(len, 8200);
+    rig_do(line, "+OK\r\n");
+    cr_assert_eq(not_pushed(), 0);
+    cr_assert(rig.node->repl->primary.push.last_much);
+    return rig.node->repl->primary.push.last_us;
+}
+
+Test(primary_links, a_little_of_the_stream_goes_at_once)
+{
+    online();
+    for (int i = 0; i < 10; i++) {
+        rig_do("SET little 1", "+OK\r\n");
+        cr_assert_eq(not_pushed(), 0, "write %d waits", i);
+    }
+}
+
+Test(primary_links, behind_much_of_the_stream_the_next_gathers_for_a_bounded_time)
+{
+    online();
+    uint64_t much_us = push_much();
+    rig_do("SET little 1", "+OK\r\n");
+    cr_assert_gt(not_pushed(), 0);
+    sim_run_until(rig.sim, much_us + PUSH_LATEST_US - 1);
+    cr_assert_gt(not_pushed(), 0);
+    sim_run_until(rig.sim, much_us + PUSH_LATEST_US);
+    cr_assert_eq(not_pushed(), 0);
+
+    much_us = push_much();
+    sim_run_until(rig.sim, much_us + PUSH_GATHER_US);
+    rig_do("SET little 2", "+OK\r\n");
+    cr_assert_eq(not_pushed(), 0, "an iteration that comes later takes it along");
+}
+
+Test(primary_links, what_replicas_are_asked_does_not_gather)
+{
+    online();
+    push_much();
+    peer_send_text(rig.client, "SET little 1\r\nWAIT 1 50\r\n");
+    cr_assert(peer_expect(rig.client, "+OK\r\n", 1000));
+    cr_assert_eq(not_pushed(), 0);
+    cr_assert(peer_expect(rig.client, ":0\r\n", 1000000));
+}
+
 static void info_has(const char *words)
 {
     struct buf out = BUF_EMPTY;
