@@ -140,7 +140,7 @@ conformance: deps
 demo: deps
 	$(AGAIN) programs
 	@python3 tools/demo.py --server $(OUT)/wherry-server
-$(OUT)/bench/load: $(OUT)/bench/load.o $(OUT)/bench/link.o
+$(OUT)/bench/load: $(OUT)/bench/load.o $(OUT)/bench/link.o $(OUT)/src/loop/thread_turn.o
 	$(call SAY,link $@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lssl -lcrypto -lhiredis
 bench: deps

@@ -9,7 +9,7 @@ import os
 import ssl
 import time
 
-from common import harness
+from common import harness, short_turns
 
 TIMEOUT_MS = 500
 CROWD = 100              # waits of one kind at once
@@ -221,7 +221,9 @@ def deadlines(bench):
         for s in (node, replica):
             s.must("CONFIG", "RESETSTAT")
         writer = bench.tool("write", node.port, "strings:10000:100", WRITES)
+        short_turns(True)
         found = asyncio.run(all_waits(node, replica))
+        short_turns(False)
         writes = bench.ended(writer)
         own = [s.info("loop") for s in (node, replica)]
     finally:

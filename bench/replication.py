@@ -9,7 +9,7 @@ OPTIONS = ("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0",
 SYNC_RATIO, SYNC_GROWTH = 2.5, 0.10
 SYNC_WRITES = 5_000       # a second
 STEADY_WRITES = 100_000   # a second
-STEADY_S, STEADY_ROUNDS = 4, 3
+STEADY_S, STEADY_ROUNDS = 3, 5
 STEADY_RATIO, LAG_MS = 0.5, 5
 
 
