@@ -19,8 +19,8 @@ void *mem_zero_pages(size_t size) __attribute__((malloc, returns_nonnull));
 // NULL when the memory is not to be had.
 void *mem_try(size_t size) __attribute__((malloc, warn_unused_result));
 void mem_free(void *ptr); // NULL is fine
-// The same where it is known how much was asked for: the allocator then need not look that up, which
-// for memory that nobody has touched lately is most of what freeing takes.
+// The same where it is known how much was asked for: the allocator then need not look that up,
+// which for memory that nobody has touched lately is most of what freeing takes.
 void mem_free_sized(void *ptr, size_t size);
 // Bytes that the allocator really set aside for ptr (0 for NULL).
 size_t mem_size(const void *ptr);
