@@ -3,10 +3,18 @@
 
 #include <assert.h>
 
-// The clock is looked at every so many units: about 5 us. A unit takes many times as long where it
-// touches memory for the first time (a page fault of a virtual machine can take 20 us), and even
-// then a slice must not be much longer than it should be; a look costs 50 ns.
-enum { UNITS_PER_LOOK = 100 };
+// The clock is looked at about every LOOK_US, which is after some units more or fewer: a unit takes
+// a hundred times as long where it touches memory for the first time (a page fault of a virtual
+// machine can take 20 us), and even then a slice must not be much longer than it should be. A look
+// costs as much as a unit. A slice begins with few units, because another job's went before it.
+enum { LOOK_US = 5, LOOK_FIRST_UNITS = 16, LOOK_MIN_UNITS = 2, LOOK_MAX_UNITS = 64 };
+
+static uint32_t next_look(uint32_t units, uint64_t took_us)
+{
+    if (took_us > 2 * LOOK_US) return units / 4 > LOOK_MIN_UNITS ? units / 4 : LOOK_MIN_UNITS;
+    if (took_us > LOOK_US) return units;
+    return units * 2 < LOOK_MAX_UNITS ? units * 2 : LOOK_MAX_UNITS;
+}
 
 bool budget_left(struct budget *b, uint32_t units)
 {
@@ -16,8 +24,11 @@ bool budget_left(struct budget *b, uint32_t units)
         return true;
     }
     b->units = 0;
-    if (b->until_us == 0 || b->loop->ops->clock_us(b->loop) >= b->until_us) return false;
-    b->units = UNITS_PER_LOOK;
+    if (b->until_us == 0) return false;
+    uint64_t now_us = b->loop->ops->clock_us(b->loop);
+    if (now_us >= b->until_us) return false;
+    b->units = b->look_units = next_look(b->look_units, now_us - b->looked_us);
+    b->looked_us = now_us;
     return true;
 }
 
@@ -43,21 +54,21 @@ void job_stop(struct loop *loop, struct job *job)
     list_remove(&job->link);
 }
 
-// Until `until_us` where there is a clock.
-static struct budget budget_until(struct loop *loop, uint64_t until_us)
+// From now until `until_us` where there is a clock.
+static struct budget budget_until(struct loop *loop, uint64_t now_us, uint64_t until_us)
 {
-    struct budget budget = {.loop = loop, .units = loop->slice_units};
-    if (loop->measures) {
-        budget.units = UNITS_PER_LOOK;
-        budget.until_us = until_us;
-    }
-    return budget;
+    if (!loop->measures) return (struct budget){.loop = loop, .units = loop->slice_units};
+    return (struct budget){.loop = loop,
+                           .until_us = until_us,
+                           .units = LOOK_FIRST_UNITS,
+                           .look_units = LOOK_FIRST_UNITS,
+                           .looked_us = now_us};
 }
 
 struct budget budget_begin(struct loop *loop)
 {
     uint64_t now_us = loop->measures ? loop->ops->clock_us(loop) : 0;
-    return budget_until(loop, now_us + LOOP_JOB_SLICE_US);
+    return budget_until(loop, now_us, now_us + LOOP_JOB_SLICE_US);
 }
 
 static void step(struct loop *loop, uint64_t turn_end_us)
@@ -66,7 +77,8 @@ static void step(struct loop *loop, uint64_t turn_end_us)
     const char *name = job->name; // the job may be gone after its step
     loop_enter(loop);
     uint64_t until_us = loop->now_us + LOOP_JOB_SLICE_US;
-    struct budget budget = budget_until(loop, until_us < turn_end_us ? until_us : turn_end_us);
+    if (until_us > turn_end_us) until_us = turn_end_us;
+    struct budget budget = budget_until(loop, loop->now_us, until_us);
     loop->stepping = job;
     loop->stepping_stopped = false;
     enum job_state state = job->step(job, &budget);

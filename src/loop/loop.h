@@ -46,11 +46,13 @@ void deadline_cancel(struct loop *loop, struct deadline *d); // fine if not arme
 // ---- jobs -----------------------------------------------------------------------------------
 
 // What one step may use. The step does a little, calls budget_left, and returns when it is false.
-// In the libuv backend that is a clock (read every so many calls); in the simulated one a count.
+// In the libuv backend that is a clock (read every few microseconds); in the simulated one a count.
 struct budget {
     struct loop *loop;
-    uint64_t until_us; // 0: count only
-    uint32_t units;    // how many more units until the clock is looked at
+    uint64_t until_us;   // 0: count only
+    uint32_t units;      // how many more units until the clock is looked at
+    uint32_t look_units; // from the last look to the next
+    uint64_t looked_us;  // the last look
 };
 
 // Counts `units` of work done (one unit is about 50 ns: an element copied, 64 bytes hashed).
