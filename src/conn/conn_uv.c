@@ -20,10 +20,11 @@
 #include <unistd.h>
 
 enum {
-    WRITE_RANGES = 64,             // ranges in one system call
-    WRITE_TURN_BYTES = 256 * 1024, // written to one conn before others have their turn
-    WRITE_NOW_BYTES = 256 * 1024,  // gathered output that is sent without waiting for the flush
-    READS_AT_ONCE = 4,             // full buffers read before others have their turn
+    WRITE_RANGES = 64,            // ranges in one system call
+    WRITE_ONCE_BYTES = 64 * 1024, // in one call, during which loopback delivers them
+    WRITE_TURN_CALLS = 4,         // to one conn before others have their turn
+    WRITE_NOW_BYTES = 256 * 1024, // gathered output, of which some goes before the flush
+    READS_AT_ONCE = 4,            // full buffers read before others have their turn
 };
 
 // ---- watching a descriptor ------------------------------------------------------------------
@@ -127,34 +128,42 @@ static void read_input(struct conn_uv *c)
     }
 }
 
-// Sends until the output is gone, the system takes no more (`blocked`) or this conn's turn is over.
-// Returns 0 or an errno.
-static int write_output(struct conn_uv *c)
+// Sends what one call may. Sets `blocked` where the system took less. Returns 0 or an errno.
+static int write_once(struct conn_uv *c)
 {
-    size_t turn = 0;
-    c->blocked = false;
-    while (c->out.len > 0 && turn < WRITE_TURN_BYTES) {
-        struct bytes views[WRITE_RANGES];
-        struct iovec ranges[WRITE_RANGES];
-        int count = chain_peek(&c->out, views, WRITE_RANGES);
-        size_t offered = 0;
-        for (int i = 0; i < count; i++) {
-            ranges[i] = (struct iovec){(void *)(uintptr_t)views[i].data, views[i].len};
-            offered += views[i].len;
-        }
-        struct msghdr message = {.msg_iov = ranges, .msg_iovlen = (size_t)count};
-        ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return errno;
-        if (n > 0) {
-            chain_consume(&c->out, (size_t)n);
-            c->taken += (size_t)n;
-            turn += (size_t)n;
-        }
-        if (n < (ssize_t)offered) {
-            c->blocked = true;
-            return 0;
-        }
+    struct bytes views[WRITE_RANGES];
+    struct iovec ranges[WRITE_RANGES];
+    int views_len = chain_peek(&c->out, views, WRITE_RANGES), count = 0;
+    size_t offered = 0;
+    while (count < views_len && offered < WRITE_ONCE_BYTES) {
+        struct bytes view = views[count];
+        if (view.len > WRITE_ONCE_BYTES - offered) view.len = WRITE_ONCE_BYTES - offered;
+        ranges[count++] = (struct iovec){(void *)(uintptr_t)view.data, view.len};
+        offered += view.len;
+    }
+    struct msghdr message = {.msg_iov = ranges, .msg_iovlen = (size_t)count};
+    ssize_t n;
+    do
+        n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return errno;
+    if (n > 0) {
+        chain_consume(&c->out, (size_t)n);
+        c->taken += (size_t)n;
+    }
+    c->blocked = n < (ssize_t)offered;
+    return 0;
+}
+
+// Sends until the output is gone, the system takes no more, this conn's turn is over, or a deadline
+// in between has ended it.
+static int write_turn(struct conn_uv *c)
+{
+    for (size_t calls = 0; c->out.len > 0 && calls < WRITE_TURN_CALLS; calls++) {
+        if (calls > 0) loop_lap(c->base.loop, "flush");
+        if (c->phase == CONN_UV_OVER) return 0;
+        int error = write_once(c);
+        if (error != 0 || c->blocked) return error;
     }
     return 0;
 }
@@ -167,7 +176,9 @@ static void make_dirty(struct conn_uv *c)
 // Writes and tells the owner what was taken.
 static void flush_conn(struct conn_uv *c)
 {
-    int error = write_output(c);
+    c->blocked = false;
+    int error = write_turn(c);
+    if (c->phase == CONN_UV_OVER) return;
     if (error != 0) {
         // What the peer said before it went may explain why.
         if (c->phase == CONN_UV_OPEN) read_input(c);
@@ -225,7 +236,7 @@ static void conn_uv_write(struct conn *conn, struct chain *data)
     if (c->phase != CONN_UV_OPEN || c->blocked) return;
     make_dirty(c);
     // An error comes again when the flush writes; telling it now would call back from inside.
-    if (c->out.len >= WRITE_NOW_BYTES) write_output(c);
+    if (c->out.len >= WRITE_NOW_BYTES) write_once(c);
 }
 
 static void conn_uv_pause(struct conn *conn)

@@ -282,6 +282,31 @@ Test(net_uv, big_transfer_with_backpressure)
     world_end(&w);
 }
 
+static void close_client(struct deadline *d)
+{
+    struct world *w = list_entry(d, struct world, guard);
+    if (w->client.conn != NULL) conn_close(w->client.conn);
+}
+
+// Between the calls that send a conn's output deadlines fire, and one of them may end it.
+Test(net_uv, a_deadline_may_close_a_conn_that_is_being_written)
+{
+    for (uint64_t delay_us = 0; delay_us < 1000; delay_us += 50) {
+        struct world w;
+        world_begin(&w, "127.0.0.1", PORT);
+        world_connect(&w, "127.0.0.1", PORT);
+        run_for(&w, 20000);
+        w.guard.fire = close_client;
+        deadline_arm(w.loop, &w.guard, loop_now_us(w.loop) + delay_us);
+        w.client.feed = 64 * 1024 * 1024;
+        feed(&w.client);
+        run_for(&w, 50000);
+        cr_expect(w.client.closed);
+        cr_expect(w.server.closed);
+        world_end(&w);
+    }
+}
+
 // What comes to a paused conn wakes the loop once at most.
 Test(net_uv, paused_conn_whose_peer_has_gone_waits_quietly)
 {
