@@ -14,7 +14,8 @@
 enum {
     CLIENT_INPUT_BYTES = 64 * 1024,
     CLIENT_OUTPUT_SEND_BYTES = 64 * 1024, // output of one dispatch that is sent without waiting
-    CLIENT_REQUESTS_PER_LOOK = 8,         // at how long this client has had the loop
+    CLIENT_WORDS_PER_LOOK = 32,           // at how long this client has had the loop
+    CLIENT_WORDS_LEAST = 4,               // that a request counts for
 };
 
 static const uint32_t waits =
@@ -37,6 +38,7 @@ struct client *client_new(struct node *n)
     c->created_us = c->active_us = loop_now_us(n->loop);
     chain_init(&c->output);
     chain_init(&c->pushes);
+    chain_init(&c->behind);
     c->reply = reply_to(&c->output, 2);
     c->reply.on_error = node_count_error;
     c->reply.owner = c;
@@ -156,7 +158,8 @@ void client_accept(struct node *n, struct conn *conn, bool unix_socket, bool tls
 bool client_wants_stream(void *owner, const struct request *so_far, int index, uint64_t len)
 {
     struct client *c = owner;
-    bool may = (c->flags & (CLIENT_AUTHENTICATED | CLIENT_PRIMARY)) && !(c->flags & CLIENT_MULTI);
+    bool known = (c->flags & (CLIENT_AUTHENTICATED | CLIENT_PRIMARY)) || acl_open(c->node);
+    bool may = known && !(c->flags & CLIENT_MULTI);
     return may && restore_wants_stream(c, so_far, index, len);
 }
 
@@ -199,9 +202,10 @@ static bool may_go_on(const struct client *c)
 
 // A pipeline is run in turns, so that deadlines and other clients come in between. What is left of
 // the input waits for the next turn, and its end with it: the conn is not read meanwhile.
-static bool turn_over(struct client *c, int requests)
+static bool turn_over(struct client *c, int *words)
 {
-    if (requests % CLIENT_REQUESTS_PER_LOOK != 0 || c->conn == NULL) return false;
+    if (*words < CLIENT_WORDS_PER_LOOK || c->conn == NULL) return false;
+    *words = 0;
     if (!loop_turn_over(c->node->loop)) return false;
     conn_pause(c->conn);
     client_process_soon(c);
@@ -219,7 +223,7 @@ void client_parse(struct client *c, struct bytes *input)
 {
     struct error error;
     struct lookahead ahead = {0};
-    int requests = 0;
+    int words = 0;
     while (!client_waits(c)) {
         switch (request_parse(&c->parser, input, &error)) {
         case REQUEST_NEED_MORE:
@@ -230,12 +234,13 @@ void client_parse(struct client *c, struct bytes *input)
         case REQUEST_READY: {
             struct request r = request_take(&c->parser);
             c->wire_bytes = r.wire_bytes;
+            words += r.argc > CLIENT_WORDS_LEAST ? r.argc : CLIENT_WORDS_LEAST;
             if (c->flags & (CLIENT_REPLY_SKIP_NEXT | CLIENT_REPLY_SKIP)) next_reply_mode(c);
             lookahead(&ahead, store_db(&c->node->store, c->db), *input);
             dispatch_request(c, &r);
             client_ran(c);
             if (!may_go_on(c)) return;
-            if (input->len > 0 && !client_waits(c) && turn_over(c, ++requests)) return;
+            if (input->len > 0 && !client_waits(c) && turn_over(c, &words)) return;
             break;
         }
         case REQUEST_ERROR:
@@ -331,22 +336,24 @@ static void parse_within(struct client *c, struct bytes *input, struct budget *b
 
 void client_feed(struct client *c, struct bytes input, struct budget *budget)
 {
-    if (buf_len(&c->input) == 0 && !client_waits(c)) parse_within(c, &input, budget);
+    if (c->behind.len == 0 && !client_waits(c)) parse_within(c, &input, budget);
     if (input.len == 0) return;
-    buf_append_bytes(&c->input, input);
+    chain_append(&c->behind, input.data, input.len);
     client_process(c);
 }
 
 static enum job_state apply_slice(struct job *job, struct budget *budget)
 {
     struct client *c = list_entry(job, struct client, slices);
-    struct bytes input = buf_view(&c->input);
-    size_t before = input.len;
-    if (!client_waits(c)) parse_within(c, &input, budget);
-    buf_consume(&c->input, before - input.len);
+    struct bytes input = {0};
+    while (input.len == 0 && !client_waits(c) && chain_peek(&c->behind, &input, 1) > 0) {
+        size_t before = input.len;
+        parse_within(c, &input, budget);
+        chain_consume(&c->behind, before - input.len);
+    }
     bool over = (c->flags & (CLIENT_CLOSING | CLIENT_CLOSE_AFTER_REPLY)) != 0;
-    if (!over && buf_len(&c->input) > 0) return client_waits(c) ? JOB_IDLE : JOB_MORE;
-    buf_free(&c->input);
+    if (!over && c->behind.len > 0) return client_waits(c) ? JOB_IDLE : JOB_MORE;
+    chain_free(&c->behind);
     if (c->fed != NULL) c->fed(c);
     return JOB_DONE;
 }
@@ -511,6 +518,7 @@ void client_free(struct client *c)
     buf_free(&c->input);
     chain_free(&c->output);
     chain_free(&c->pushes);
+    chain_free(&c->behind);
     str_free(c->name);
     mem_free(c);
 }

@@ -51,7 +51,8 @@ struct client {
     uint64_t created_us, active_us;
 
     struct request_parser parser;
-    struct buf input; // bytes that came while it could not run (blocked, parked, suspended)
+    struct buf input;    // bytes that came while it could not run (blocked, parked, suspended)
+    struct chain behind; // the same of a primary's link, which may be as much as a mebibyte
     struct chain output;
     struct chain pushes; // of its own running call, see client_push
     struct reply reply;

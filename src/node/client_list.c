@@ -70,7 +70,7 @@ static const struct ctx *running(const struct client *c)
 
 static size_t query_bytes(const struct client *c)
 {
-    size_t bytes = buf_len(&c->input) + request_parser_memory(&c->parser);
+    size_t bytes = buf_len(&c->input) + c->behind.len + request_parser_memory(&c->parser);
     return bytes + (running(c) != NULL ? (size_t)c->wire_bytes : 0);
 }
 
@@ -103,7 +103,7 @@ size_t client_memory_bytes(const struct client *c)
     for (int i = 0; c->tracking != NULL && i < c->tracking->prefix_count; i++)
         tracked += mem_size(c->tracking->prefixes[i]);
     return tracked + mem_size(c) + (c->name != NULL ? mem_size(c->name) : 0) + c->input.cap +
-           request_parser_memory(&c->parser) + argument_bytes(c) + queue_bytes(c) +
+           c->behind.len + request_parser_memory(&c->parser) + argument_bytes(c) + queue_bytes(c) +
            client_output_bytes(c) + pubsub_client_bytes(c) + c->watch_bytes;
 }
 

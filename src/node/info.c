@@ -92,7 +92,7 @@ static void clients(struct node *n, struct buf *out)
         struct client *c = list_entry(at, struct client, link);
         if (c->flags & (CLIENT_BLOCKED | CLIENT_PARKED | CLIENT_SUSPENDED)) blocked++;
         if (c->flags & CLIENT_REPLICA) replicas++;
-        size_t in = buf_len(&c->input) + request_parser_memory(&c->parser);
+        size_t in = buf_len(&c->input) + c->behind.len + request_parser_memory(&c->parser);
         size_t output = c->output.len + (c->conn ? conn_queued(c->conn) : 0);
         if (in > max_in) max_in = in;
         if (output > max_out) max_out = output;

@@ -192,7 +192,7 @@ static bool apply(void *owner, struct bytes data)
 static bool stuck(void *owner)
 {
     const struct client *feeder = ((struct replication *)owner)->feeder;
-    return (feeder->flags & stuck_flags) != 0 || buf_len(&feeder->input) > 0;
+    return (feeder->flags & stuck_flags) != 0 || feeder->behind.len > 0;
 }
 
 static void stream_end(void *owner)
