@@ -2,11 +2,12 @@
 
 #include "base/mem.h"
 
-enum { CHAIN_CHUNK_BYTES = 16 * 1024 };
+enum { CHAIN_CHUNK_BYTES = 16 * 1024, LARGE_CHUNK_BYTES = 8 * 1024 };
 
 struct chunk *chunk_new(uint32_t cap)
 {
-    struct chunk *c = mem_alloc(sizeof(*c) + cap);
+    size_t size = sizeof(struct chunk) + cap;
+    struct chunk *c = cap >= LARGE_CHUNK_BYTES ? mem_alloc_passing(size) : mem_alloc(size);
     c->refs = 1;
     c->cap = cap;
     c->len = 0;
@@ -21,7 +22,11 @@ struct chunk *chunk_ref(struct chunk *c)
 
 void chunk_unref(struct chunk *c)
 {
-    if (c != NULL && --c->refs == 0) mem_free(c);
+    if (c == NULL || --c->refs > 0) return;
+    if (c->cap >= LARGE_CHUNK_BYTES)
+        mem_free_passing(c, sizeof(*c) + c->cap);
+    else
+        mem_free_sized(c, sizeof(*c) + c->cap);
 }
 
 void chain_init(struct chain *c)

@@ -69,6 +69,31 @@ void mem_free_sized(void *ptr, size_t size)
 #endif
 }
 
+#ifdef WHERRY_JEMALLOC
+// One of the arenas that there are in any case, and none that this thread's data come from:
+// jemalloc gives the first to the first thread. Its cache of the thread would mix them again.
+enum { PASSING_FLAGS = MALLOCX_ARENA(1) | MALLOCX_TCACHE_NONE };
+#endif
+
+void *mem_alloc_passing(size_t size)
+{
+#ifdef WHERRY_JEMALLOC
+    return check(mallocx(size ? size : 1, PASSING_FLAGS), size);
+#else
+    return mem_alloc(size);
+#endif
+}
+
+void mem_free_passing(void *ptr, size_t size)
+{
+#ifdef WHERRY_JEMALLOC
+    if (ptr != NULL) sdallocx(ptr, size ? size : 1, MALLOCX_TCACHE_NONE);
+#else
+    (void)size;
+    free(ptr);
+#endif
+}
+
 size_t mem_size(const void *ptr)
 {
     return ptr ? malloc_usable_size((void *)ptr) : 0;
@@ -87,6 +112,20 @@ uint64_t mem_used_bytes(void)
 #else
     struct mallinfo2 info = mallinfo2();
     return (uint64_t)info.uordblks + (uint64_t)info.hblkhd;
+#endif
+}
+
+void mem_warm_up(void)
+{
+#ifdef WHERRY_JEMALLOC
+    unsigned arenas = 0;
+    size_t len = sizeof(arenas);
+    if (mallctl("opt.narenas", &arenas, &len, NULL, 0) != 0) return;
+    for (unsigned i = 0; i < arenas; i++) {
+        void *ptr = mallocx(1, MALLOCX_ARENA(i) | MALLOCX_TCACHE_NONE);
+        if (ptr != NULL) dallocx(ptr, MALLOCX_TCACHE_NONE);
+    }
+    mem_used_bytes();
 #endif
 }
 

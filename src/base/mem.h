@@ -22,10 +22,16 @@ void mem_free(void *ptr); // NULL is fine
 // The same where it is known how much was asked for: the allocator then need not look that up,
 // which for memory that nobody has touched lately is most of what freeing takes.
 void mem_free_sized(void *ptr, size_t size);
+// For buffers that come and go while data grow: memory of their own, or what is freed of it would
+// become data, and each new buffer be pages that nobody has used yet.
+void *mem_alloc_passing(size_t size) __attribute__((malloc, warn_unused_result));
+void mem_free_passing(void *ptr, size_t size);
 // Bytes that the allocator really set aside for ptr (0 for NULL).
 size_t mem_size(const void *ptr);
 // Bytes allocated by the whole process, as the allocator counts them.
 uint64_t mem_used_bytes(void);
+// What the allocator makes of itself on first use (a millisecond's worth), before a loop runs.
+void mem_warm_up(void);
 
 // Whether freed memory is given back to the system by a thread of the allocator's own, and not in
 // the middle of somebody's free. False: this allocator can't do what was asked.

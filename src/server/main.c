@@ -107,6 +107,7 @@ static int run(struct config *config, const char *program)
         log_warning(log, "disable-thp: the system refuses: %s", strerror(errno));
     if (!mem_set_background_purge(config->jemalloc_bg_thread))
         log_warning(log, "jemalloc-bg-thread: the allocator has no background thread");
+    mem_warm_up();
     signal(SIGPIPE, SIG_IGN);
     if (config->use_exit_on_panic) signal(SIGABRT, on_abort);
     // libuv looks at it when its first piece of work comes.
