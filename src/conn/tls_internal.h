@@ -107,6 +107,7 @@ struct tls_conn {
     bool behind;            // records wait to be read, without any fault of the owner's
     bool flush_lower;       // how CLOSING closes lower
     bool notified;          // close_notify has been written
+    uint64_t moved;         // plain bytes, either way
     uint32_t idle_messages; // the peer's, since its last byte of data
     struct error why;       // why it ends; class 0: not known yet
     struct chain plain;     // written by the owner, not encrypted yet

@@ -34,7 +34,7 @@ bool hash_add(struct value *v, struct bytes field, struct bytes value,
               const struct value_limits *limits) __attribute__((warn_unused_result));
 // The same for many fields of a hash that is a table: what each insertion touches in memory is
 // fetched while others are prepared. Zero-initialised; flush at the end, or free.
-enum { HASH_BATCH = 8 };
+enum { HASH_BATCH = 4 };
 struct hash_batch {
     int count;
     struct pair *pairs[HASH_BATCH];
