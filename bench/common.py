@@ -23,6 +23,7 @@ import harness  # noqa: E402
 KINDS = ("redis", "wherry")
 PING_P999_ABOVE_MS, PING_MAX_ABOVE_MS = 5, 20  # above those at an idle control node
 HOLD_MAX_US = 1000
+SLICES_MS = 5000
 
 
 def short_turns(ask):
@@ -74,7 +75,7 @@ class Bench:
         p = subprocess.Popen([*argv, *map(str, args)], stdin=subprocess.PIPE,
                              stdout=subprocess.PIPE)
         self.tools.append(p)
-        if args[0] != "fill":
+        if args[0] not in ("fill", "slices"):
             assert p.stdout.readline() == b"ready\n", f"load {args} did not get ready"
         return p
 
@@ -92,6 +93,13 @@ class Bench:
         if tool.returncode != 0:
             raise RuntimeError(f"{tool.args} ended with {tool.returncode}")
         return json.loads(out)
+
+    def slices(self):
+        """The most CPU time that a slice of nothing is charged while two such programs run, and how
+        many are charged more than a millisecond: of this machine, not of any server."""
+        tools = [self.tool("slices", SLICES_MS) for _ in range(2)]
+        ran = [self.ended(t) for t in tools]
+        return max(r["max"] for r in ran), sum(r["over_1ms"] for r in ran)
 
     # ---- tables ----
 
@@ -126,6 +134,11 @@ class Bench:
         held = int(loop["loop_hold_cpu_max_us"])
         self.row(f"loop_hold_cpu_max_us {name} ({loop['loop_hold_cpu_max_what']})", None, held,
                  "us", f"<= {HOLD_MAX_US}", held <= HOLD_MAX_US)
+
+    def slices_row(self):
+        """To read hold_row by."""
+        most, over = self.slices()
+        self.row(f"slices of nothing: CPU max ({over} over 1 ms)", None, most, "us")
 
 
 # ---- processes --------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 //   load fill PORT SHAPE                 the data, as fast as it goes; ends by itself
 //   load write PORT SHAPE RATE           writes to it at a steady rate, each answered on its own
 //   load lag PRIMARY REPLICA             how long a PUBLISH takes to a subscriber at the replica
+//   load slices MS                       the most CPU time that 250 us of looking at the clock take
 //
 // SHAPE is strings:COUNT:BYTES or hashes:COUNT:FIELDS:BYTES. `--certs FOLDER` in front: over TLS.
 // All but `fill` print "ready" and go on until their input ends; then one line of JSON, times in
@@ -30,6 +31,13 @@ enum {
     VALUES_BYTES = 1 << 20,
     FIELDS_AT_ONCE = 100,
 };
+
+static uint64_t cpu_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
 
 // ---- times ------------------------------------------------------------------------------------
 
@@ -317,6 +325,25 @@ static void lag(int *ports, SSL_CTX *tls)
     printf("\n");
 }
 
+// What any program sees of this machine: slices of a job's length in which nothing is done but to
+// look at the clock, and how much CPU time of the thread each was charged.
+static void slices(uint64_t ms)
+{
+    enum { SLICE_US = 250 };
+    uint64_t end = now_us() + ms * 1000, most = 0, over = 0;
+    thread_turns_short();
+    for (uint64_t at = now_us(); at < end; at = now_us()) {
+        uint64_t used = cpu_us();
+        while (now_us() < at + SLICE_US) {
+        }
+        used = cpu_us() - used;
+        if (used > most) most = used;
+        over += used > 1000;
+    }
+    printf("{\"max\": %llu, \"over_1ms\": %llu}\n", (unsigned long long)most,
+           (unsigned long long)over);
+}
+
 int main(int argc, char **argv)
 {
     SSL_CTX *tls = NULL;
@@ -339,6 +366,8 @@ int main(int argc, char **argv)
         write_steadily(ports[0], shape_parse(argv[3]), strtoull(argv[4], NULL, 10), tls);
     else if (strcmp(what, "lag") == 0 && argc == 4)
         lag(ports, tls);
+    else if (strcmp(what, "slices") == 0)
+        slices(strtoull(argv[2], NULL, 10));
     else
         die("see the head of bench/load.c");
     return 0;

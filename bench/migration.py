@@ -31,6 +31,7 @@ def large(bench):
                         wherry["pings"][2])
     for name, loop in wherry["loops"]:
         bench.hold_row(name, loop)
+    bench.slices_row()
     memory = {kind: memory_of_large(bench, kind, shape) for kind in KINDS}
     for i, (what, most) in enumerate((("source: memory in flight", SOURCE_IN_FLIGHT_MIB),
                                       ("target: memory beyond the value", TARGET_BEYOND_MIB))):

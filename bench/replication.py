@@ -28,6 +28,7 @@ def sync(bench):
             finally:
                 bench.finish()
         sync_rows(bench, found["redis"], found["wherry"])
+        bench.slices_row()
 
 
 def link_up(replica):
