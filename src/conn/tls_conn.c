@@ -277,6 +277,7 @@ static int on_closing(struct machine *m, const struct machine_event *event)
     switch (event->type) {
     case EVENT_ENTER:
         if (!error_is(&t->why)) error_set(&t->why, ERROR_CLOSED, "closed");
+        if (t->lower_over) return CLOSING;
         if (t->flush_lower) {
             send_down(t);
             conn_close_flush(t->lower);
@@ -285,7 +286,7 @@ static int on_closing(struct machine *m, const struct machine_event *event)
         }
         return CLOSING;
     case EVENT_CANCELLED:
-        conn_close(t->lower); // cuts a flush short
+        if (!t->lower_over) conn_close(t->lower); // cuts a flush short
         return CLOSING;
     case EVENT_CLOSED:
         return CLOSED;
@@ -447,7 +448,9 @@ static void lower_closed(struct conn *lower, void *owner, const struct error *wh
 {
     (void)lower;
     struct tls_conn *t = owner;
-    // What was held back by a pause that has just ended comes before the end.
+    t->lower_over = true;
+    // What was held back by a pause that has just ended comes before the end. In it the peer may
+    // say goodbye, or the owner may close us.
     do {
         if (t->machine.state == OPEN) deliver(t);
     } while (t->machine.state == OPEN && t->behind);

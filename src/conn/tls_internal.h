@@ -106,6 +106,7 @@ struct tls_conn {
     bool heard;             // the peer has sent something
     bool behind;            // records wait to be read, without any fault of the owner's
     bool flush_lower;       // how CLOSING closes lower
+    bool lower_over;        // lower has sent `closed`: nothing is asked of it any more
     bool notified;          // close_notify has been written
     uint64_t moved;         // plain bytes, either way
     uint32_t idle_messages; // the peer's, since its last byte of data

@@ -803,6 +803,7 @@ static const struct world_case cases[] = {
     // Found anew with the mistake put back, since worlds have become others.
     {"an acknowledged key waits for DEBUG RELOAD, which waits for its hold", 614},
     {"a key is acknowledged while DEBUG RELOAD has the store frozen", 1210},
+    {"a goodbye is among the records that wait when the wire ends", 700927},
     {0},
 };
 

@@ -1089,6 +1089,41 @@ Test(tls_conn, messages_without_data_have_a_limit)
     }
 }
 
+// Records that wait for a turn are read when the wire is over; among them a goodbye, or one that
+// makes the owner close.
+Test(tls_conn, records_that_wait_for_a_turn_come_before_the_end)
+{
+    for (int closes = 0; closes <= 1; closes++) {
+        struct pair p = {0};
+        open_pair(&p, 1 << 20);
+        for (int i = 0; i < LOOP_TURN_ASKS + 4; i++) {
+            conn_write_bytes(p.client.conn, BYTES("x"));
+            settled(p.w);
+        }
+        conn_close_flush(p.client.conn);
+        settled(p.w);
+        struct end *end = p.w->ends[1];
+        struct chain *wire = &p.w->ends[0]->out;
+        size_t len = wire->len;
+        char *all = malloc(len);
+        chain_read(wire, all, len);
+        loop_enter(&p.w->loop);
+        conn_emit_bytes(&end->base, bytes_of(all, len));
+        free(all);
+        cr_assert_eq(buf_len(&p.server.got), LOOP_TURN_ASKS, "a turn");
+        p.server.close_on_bytes = closes;
+        loop_leave(&p.w->loop, "wire");
+        p.w->ends[1] = NULL;
+        p.w->ends[0]->peer = NULL;
+        p.w->ends[0]->hears_end = true;
+        error_set(&end->why, ERROR_CLOSED, "closed by the peer");
+        end_gone(end);
+        cr_assert_null(p.server.conn);
+        cr_assert_eq(buf_len(&p.server.got), LOOP_TURN_ASKS + (closes ? 1 : 4));
+        finish(&p);
+    }
+}
+
 Test(tls_conn, many_small_records_are_read_in_turns)
 {
     enum { RECORDS = 1000, TURN = LOOP_TURN_ASKS };
