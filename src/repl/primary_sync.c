@@ -245,8 +245,9 @@ static void send_empty(struct replica_link *l)
     chain_append(&l->pending, l->mark, sizeof(l->mark));
     buf_free(&rdb);
     l->snapshot_whole = true;
-    link_tell(l, LINK_BEGUN, NULL);
     loop_defer(p->loop, &l->wake);
+    link_tell(l, LINK_BEGUN,
+              NULL); // perhaps all of it is sent, and a link that wanted no more over
 }
 
 static void begin(struct primary *p, const struct primary_settings *s, struct sync_group *g)
