@@ -358,7 +358,11 @@ static void migrated(struct client_link *c, void *owner, const struct reader_val
         if (m->replace && (!ok || x->maybe_both)) x->loose = true;
         // With a third side, what is there may be an old copy.
         if (m->copy || x->home != m->side || (s->sides > 2 && x->maybe_both)) continue;
-        if (!is_there(s, m->side, x) && is_there(s, m->to, x)) x->home = m->to;
+        bool left = !is_there(s, m->side, x), came = is_there(s, m->to, x);
+        if (left && came) x->home = m->to;
+        // What a link that was given up had on its way arrived after its key had gone on: which of
+        // the two is the newest is not known.
+        if (!left && came && x->maybe_both) x->loose = true;
     }
     if (!s->ending) client_think(m->link[0], pick_spread(s->w, 200, 200000));
 }
