@@ -8,6 +8,8 @@
 
 #ifdef WHERRY_JEMALLOC
 #include <jemalloc/jemalloc.h>
+#elif defined(__SANITIZE_ADDRESS__)
+size_t __sanitizer_get_current_allocated_bytes(void); // its header comes with clang alone
 #endif
 
 static void *check(void *ptr, size_t size)
@@ -109,6 +111,8 @@ uint64_t mem_used_bytes(void)
     len = sizeof(used);
     if (mallctl("stats.allocated", &used, &len, NULL, 0) == 0) return used;
     return 0;
+#elif defined(__SANITIZE_ADDRESS__)
+    return __sanitizer_get_current_allocated_bytes();
 #else
     struct mallinfo2 info = mallinfo2();
     return (uint64_t)info.uordblks + (uint64_t)info.hblkhd;
