@@ -72,9 +72,10 @@ void mem_free_sized(void *ptr, size_t size)
 }
 
 #ifdef WHERRY_JEMALLOC
-// One of the arenas that there are in any case, and none that this thread's data come from:
-// jemalloc gives the first to the first thread. Its cache of the thread would mix them again.
-enum { PASSING_FLAGS = MALLOCX_ARENA(1) | MALLOCX_TCACHE_NONE };
+// The arena after the one that jemalloc gives to the first thread, whose data are in that. There is
+// one even where MALLOC_CONF wants a single arena: jemalloc makes it when it is first named. The
+// thread's cache would mix the two again.
+enum { PASSING_ARENA = 1, PASSING_FLAGS = MALLOCX_ARENA(PASSING_ARENA) | MALLOCX_TCACHE_NONE };
 #endif
 
 void *mem_alloc_passing(size_t size)
@@ -121,16 +122,10 @@ uint64_t mem_used_bytes(void)
 
 void mem_warm_up(void)
 {
-#ifdef WHERRY_JEMALLOC
-    unsigned arenas = 0;
-    size_t len = sizeof(arenas);
-    if (mallctl("opt.narenas", &arenas, &len, NULL, 0) != 0) return;
-    for (unsigned i = 0; i < arenas; i++) {
-        void *ptr = mallocx(1, MALLOCX_ARENA(i) | MALLOCX_TCACHE_NONE);
-        if (ptr != NULL) dallocx(ptr, MALLOCX_TCACHE_NONE);
-    }
+    // No other arenas: each that there is makes every count of mem_used_bytes longer by some 6 us,
+    // and there may be four for each processor. Threads that need one make it themselves.
+    mem_free_passing(mem_alloc_passing(1), 1);
     mem_used_bytes();
-#endif
 }
 
 bool mem_thread_init(struct mem_thread *t)

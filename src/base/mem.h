@@ -30,7 +30,8 @@ void mem_free_passing(void *ptr, size_t size);
 size_t mem_size(const void *ptr);
 // Bytes allocated by the whole process, as the allocator counts them.
 uint64_t mem_used_bytes(void);
-// What the allocator makes of itself on first use (a millisecond's worth), before a loop runs.
+// What the allocator makes of itself on first use (a millisecond's worth), before a loop runs: by
+// the thread that will run it.
 void mem_warm_up(void);
 
 // Whether freed memory is given back to the system by a thread of the allocator's own, and not in

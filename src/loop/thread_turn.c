@@ -1,5 +1,6 @@
 #include "loop/thread_turn.h"
 
+#include <linux/sched.h>
 #include <linux/sched/types.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -10,10 +11,14 @@ enum {
     STEP_BACK_NICE = 5,
 };
 
-// The policy stays the ordinary one; of it `turn_ns` 0 is the usual length.
+// The policy stays what whoever started us chose; one of real time refuses, and keeps its priority.
+// `turn_ns` 0 is the usual length.
 static void set(unsigned turn_ns, int nice)
 {
-    struct sched_attr attr = {.size = sizeof(attr), .sched_nice = nice, .sched_runtime = turn_ns};
+    struct sched_attr attr = {.size = sizeof(attr),
+                              .sched_flags = SCHED_FLAG_KEEP_POLICY,
+                              .sched_nice = nice,
+                              .sched_runtime = turn_ns};
     syscall(SYS_sched_setattr, 0, &attr, 0U);
 }
 
