@@ -318,7 +318,9 @@ void dict_prefetch(const struct dict *d, uint64_t hash)
 void *dict_guess(const struct dict *d, uint64_t hash)
 {
     for (int t = 0; t < 2 && d->bits[t] != NO_TABLE; t++) {
-        const struct bucket *b = &d->table[t][hash & (table_size(d, t) - 1)];
+        uint64_t index = hash & (table_size(d, t) - 1);
+        if (t == 0 && index < d->moved) continue; // its page may have been given back
+        const struct bucket *b = &d->table[t][index];
         unsigned fit = bucket_candidates(b, tag_of(hash));
         if (fit) return b->item[__builtin_ctz(fit)];
     }

@@ -4,9 +4,11 @@
 #include "base/rng.h"
 #include "loop/loop_impl.h"
 #include "value/dict.h"
+#include "value/dict_table.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 enum { MANY = 20000 };
 
@@ -278,6 +280,34 @@ Test(value_dict, guesses_what_it_holds_while_the_table_is_resized_too)
     cr_expect_lt(none, MANY / 20);
     cr_expect_gt(right, MANY - MANY / 10);
     dict_free(d);
+}
+
+static int64_t page_faults(void)
+{
+    struct rusage used;
+    cr_assert_eq(getrusage(RUSAGE_SELF, &used), 0);
+    return used.ru_minflt;
+}
+
+// To read such a page is to have the system look for another, for longer than a command takes.
+Test(value_dict, a_guess_leaves_alone_what_was_given_back)
+{
+    enum { BITS = 15, MOST = 1 << 20 };
+    struct dict *d = dict_new(&borrowed, 10);
+    struct thing *things = mem_array(struct thing, MOST);
+    char text[16];
+    int count = 0;
+    while (d->bits[0] < BITS || d->moved < table_size(d, 0) / 4 * 3) {
+        cr_assert_lt(count, MOST);
+        thing_set(&things[count], count);
+        cr_assert(dict_insert(d, &things[count++]));
+    }
+    int64_t before = page_faults();
+    for (int i = 0; i < count; i++)
+        dict_guess(d, dict_hash(d, key_of(i, text)));
+    cr_expect_lt(page_faults() - before, 20);
+    dict_free(d);
+    mem_free(things);
 }
 
 Test(value_dict, moved_items_are_found_in_their_new_place)
