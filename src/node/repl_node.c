@@ -545,3 +545,8 @@ void repl_shutdown_log(struct node *n)
         log_notice(&n->log, "%d of %d replicas are in sync when shutting down.", in_sync, total);
     n->repl->leaving_offset = -1;
 }
+
+void repl_shutdown_end(struct node *n)
+{
+    primary_push_now(&n->repl->primary);
+}

@@ -97,6 +97,8 @@ void repl_shutdown_begin(struct node *n);
 bool repl_shutdown_ready(const struct node *n);
 // Logs each replica that lags, and how many are in sync.
 void repl_shutdown_log(struct node *n);
+// The loop is left after this iteration: replicas get what they are owed, as far as it can go out.
+void repl_shutdown_end(struct node *n);
 void repl_info(struct node *n, struct buf *out); // "# Replication" and its fields, CRLF lines
 // Bytes of the stream held for replicas and backlog (mem_total_replication_buffers), and of that
 // what the backlog alone would not hold (mem_clients_slaves).

@@ -1,6 +1,7 @@
 // States: none -> waiting (for replicas to acknowledge all of the stream, at most shutdown-timeout
-// seconds, writes paused) -> saving -> the loop is left. A failed save ends it unless FORCE; so
-// does SHUTDOWN ABORT while waiting.
+// seconds, writes paused) -> saving -> the loop is left, behind the hooks of this iteration, so
+// that what was answered is sent, and the stream to those that were not waited for. A failed save
+// ends it unless FORCE; so does SHUTDOWN ABORT while waiting.
 #include "node/shutdown.h"
 
 #include "base/mem.h"
@@ -15,6 +16,7 @@ struct shutdown {
     uint64_t until_us;    // what is waited for replicas
     struct deadline look; // then, or as soon as they have acknowledged
     struct list clients;  // of struct shutdown_client
+    struct task end;
 };
 
 struct shutdown_client {
@@ -31,6 +33,11 @@ static void client_gone(struct suspension *s)
 
 static void on_look(struct deadline *d);
 
+static void on_end(struct task *task)
+{
+    loop_stop(list_entry(task, struct shutdown, end)->node->loop);
+}
+
 static struct shutdown *get(struct node *n)
 {
     if (n->shutdown != NULL) return n->shutdown;
@@ -38,6 +45,7 @@ static struct shutdown *get(struct node *n)
     s->node = n;
     s->look.fire = on_look;
     list_init(&s->clients);
+    task_init(&s->end, on_end);
     return s;
 }
 
@@ -59,7 +67,8 @@ static void leave(struct node *n)
 {
     log_warning(&n->log, "wherry is now ready to exit, bye bye...");
     n->stopping = true;
-    loop_stop(n->loop);
+    repl_shutdown_end(n);
+    loop_defer(n->loop, &n->shutdown->end);
 }
 
 static void on_saved(struct node *n, const struct error *error)
@@ -193,6 +202,7 @@ void shutdown_free(struct node *n)
 {
     if (n->shutdown == NULL) return;
     deadline_cancel(n->loop, &n->shutdown->look);
+    task_cancel(&n->shutdown->end);
     mem_free(n->shutdown);
     n->shutdown = NULL;
 }

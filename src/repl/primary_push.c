@@ -67,3 +67,8 @@ void primary_push_free(struct primary *p)
     deadline_cancel(p->loop, &p->push.latest);
     before_wait_remove(&p->push.hook);
 }
+
+void primary_push_now(struct primary *p)
+{
+    p->push.now = true;
+}

@@ -22,10 +22,13 @@ struct primary_push {
     uint64_t last_us; // when it last went,
     int64_t last_end; // up to which offset,
     bool last_much;   // and whether that was much
-    bool now;         // somebody waits for what the replicas will say to it
+    bool now;         // primary_push_now
 };
 
 void primary_push_init(struct primary *p);
 void primary_push_free(struct primary *p);
+// It goes in this iteration, much or not: somebody waits for what replicas will say to it, or this
+// is the last one.
+void primary_push_now(struct primary *p);
 
 #endif

@@ -14,7 +14,7 @@ void primary_getack(struct primary *p)
     if (p->link_count == 0 || !p->stream->active) return;
     struct bytes words[3] = {BYTES("REPLCONF"), BYTES("GETACK"), BYTES("*")};
     repl_stream_command(p->stream, -1, 3, words);
-    p->push.now = true;
+    primary_push_now(p);
 }
 
 const char *primary_link_state(const struct replica_link *l)

@@ -7,6 +7,7 @@ import time
 
 import data
 from harness import wires
+from resp import encode
 
 FAST = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
 PAIRS = (("redis", "wherry"), ("wherry", "redis"), ("wherry", "wherry"))
@@ -349,3 +350,22 @@ def test_long_commands(t):
     t.check(number(loop, "loop_long_command_max_us") > 1000, "and how long", loop)
     names = [bytes(event[0]) for event in server.must("LATENCY", "LATEST")]
     t.check(b"hold-sort" in names, "LATENCY names it", names)
+
+
+@wires("tcp", "tls")
+def test_a_shutdown_takes_along_what_was_written(t):
+    """Who leaves without waiting for replicas still sends them what it has executed."""
+    primary = t.wherry(*FAST)
+    replicas = [start("--replicaof", "127.0.0.1", str(primary.port)) for start in
+                (t.wherry, t.redis)]
+    for r in replicas:
+        linked(t, r)
+    offset = number(repl(primary), "master_repl_offset")
+    t.until(lambda: all(number(repl(r), "slave_repl_offset") >= offset for r in replicas), 20,
+            "the replicas follow")
+    primary.c.pipeline([("SET", f"key:{i}", "v" * 100) for i in range(400)])
+    primary.client().send(encode("SET", "last", "1") + encode("SHUTDOWN", "NOW", "NOSAVE"))
+    t.equal(primary.process.wait(20), 0, "its status")
+    for r in replicas:
+        t.until(lambda: repl(r)["master_link_status"] == "down", 20, "the link is down")
+        t.equal(r("DBSIZE"), 401, f"what {r.kind} has")
