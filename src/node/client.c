@@ -1,8 +1,9 @@
 // A client's life: accepted, reading requests one by one, waiting, answering, gone.
 //
 // Input is parsed as it arrives. While the client waits (blocked, parked, suspended) bytes are kept
-// in `input`, and beyond CLIENT_INPUT_BYTES the peer is held back. Output gathers in `output`
-// during a dispatch and is sent before the loop waits.
+// in `input`, and beyond CLIENT_INPUT_BYTES the peer is held back. A primary's link keeps them in
+// `behind`, where its owner bounds them. Output gathers in `output` during a dispatch and is sent
+// before the loop waits.
 #include "base/mem.h"
 #include "node/acl.h"
 #include "node/ctx_impl.h"

@@ -39,13 +39,22 @@ void propagate_keep(struct ctx *c)
     c->kept = true;
 }
 
+static void swap(struct buf *a, struct buf *b)
+{
+    struct buf was = *a;
+    *a = *b;
+    *b = was;
+}
+
 void propagate_request(struct ctx *c)
 {
     struct node *n = c->node;
     struct propagated *p = &n->propagated;
     if (!repl_feeding(n)) return;
     size_t from = buf_len(&p->text);
-    if (c->kept)
+    if (c->kept && from == 0)
+        swap(&p->text, &p->kept); // it may be large
+    else if (c->kept)
         buf_append_bytes(&p->text, buf_view(&p->kept));
     else
         request_append_strs(&p->text, c->argc, c->argv);
