@@ -1,7 +1,7 @@
 // States: none -> waiting (for replicas to acknowledge all of the stream, at most shutdown-timeout
-// seconds, writes paused) -> saving -> the loop is left, behind the hooks of this iteration, so
-// that what was answered is sent, and the stream to those that were not waited for. A failed save
-// ends it unless FORCE; so does SHUTDOWN ABORT while waiting.
+// seconds, writes paused) -> saving (writes paused) -> the loop is left, behind the hooks of this
+// iteration, so that what was answered is sent, and the stream to those that were not waited for. A
+// failed save ends it unless FORCE; so does SHUTDOWN ABORT while waiting.
 #include "node/shutdown.h"
 
 #include "base/mem.h"
@@ -100,6 +100,8 @@ static void save_and_leave(struct shutdown *s)
         return;
     }
     s->state = SHUTDOWN_SAVING;
+    // What is written from now on would not be in it.
+    pause_begin(n, PAUSE_SHUTDOWN, PAUSE_WRITES, UINT64_MAX);
     log_notice(&n->log, "Saving the final RDB snapshot before exiting.");
     persist_save_for_exit(n, on_saved);
 }

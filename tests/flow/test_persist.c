@@ -270,3 +270,32 @@ Test(persist, clients_are_told_while_it_loads_and_a_damaged_file_ends_the_node)
     w.b = peer_connect(w.them, "server", PORT, nothing);
     world_free(&w);
 }
+
+// It would not be in the file: nobody is told that it was written, and it is, should the save fail.
+Test(persist, a_write_waits_while_a_shutdown_saves)
+{
+    struct world w;
+    world_init(&w, NULL, NULL, NULL);
+    ask(w.a, "SET k 1", "+OK\r\n");
+    sim_set_disk(w.box, 300000, 1000);
+    sim_file_fail(w.box, FILE_RENAME, "temp-", EISDIR, 1);
+    say(w.a, "SHUTDOWN SAVE");
+    sim_run_for(w.sim, 10000);
+    say(w.b, "INCR k");
+    expect_nothing(&w, w.b, 100000);
+    cr_expect(peer_expect(w.a, "-ERR Errors trying to SHUTDOWN. Check logs.\r\n", WAIT_US));
+    cr_expect(peer_expect(w.b, ":2\r\n", WAIT_US));
+
+    say(w.a, "SHUTDOWN SAVE");
+    sim_run_for(w.sim, 10000);
+    say(w.b, "INCR k");
+    while (!w.node->stopping)
+        cr_assert(sim_step(w.sim));
+    expect_nothing(&w, w.b, 10000);
+    halt(&w, false);
+    boot(&w, NULL, NULL, NULL);
+    connect_peers(&w);
+    sim_run_for(w.sim, 3000000);
+    ask(w.a, "GET k", "$1\r\n2\r\n");
+    world_free(&w);
+}
