@@ -36,7 +36,6 @@
 enum {
     RECORD_BYTES = 16 * 1024, // the most plain bytes that one record holds (RFC 8446, 5.1)
     SHORT_BYTES = 512,        // writes up to this are copied
-    BULK_BYTES = 1024 * 1024, // moved in all: such a connection is no idle client's
     // Messages without data (key updates, tickets) in a row. Each costs us some 20 us, and real
     // peers send one or two.
     IDLE_MESSAGES_MAX = 32,
@@ -76,15 +75,6 @@ static size_t tls_queued(const struct conn *c)
     return of(c)->plain.len + below(of(c));
 }
 
-// Who moves much keeps OpenSSL's buffers: given back and made again for each record, they are new
-// memory time and again while data grow, and first use of a page is what takes longest.
-static void count_moved(struct tls_conn *t, size_t len)
-{
-    t->moved += len;
-    if (t->moved >= BULK_BYTES && t->moved - len < BULK_BYTES)
-        SSL_clear_mode(t->engine->ssl, SSL_MODE_RELEASE_BUFFERS);
-}
-
 // Encrypts one record from the front of `plain`. Small writes are put together first, so that a
 // thousand short replies are not a thousand records.
 static bool encrypt_record(struct tls_conn *t)
@@ -103,7 +93,7 @@ static bool encrypt_record(struct tls_conn *t)
         return false;
     }
     if (in_place) chain_consume(&t->plain, taken);
-    count_moved(t, taken);
+    tls_engine_moved(t->engine, taken);
     t->below_plain += taken;
     return true;
 }
@@ -351,7 +341,7 @@ static bool read_record(struct tls_conn *t)
     int result = SSL_read_ex(e->ssl, record, sizeof(record), &len);
     if (result == 1) {
         t->idle_messages = 0;
-        count_moved(t, len);
+        tls_engine_moved(e, len);
         conn_emit_bytes(&t->base, bytes_of(record, len));
         return true;
     }

@@ -298,7 +298,7 @@ static SSL_CTX *new_ctx(const SSL_METHOD *method, const struct tls_config *confi
     }
     // Compression leaks secrets (CRIME); renegotiation is a way to make us work for nothing.
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-    // Buffers of 34 KiB a connection are given back while it is idle; see tls_conn.c, BULK_BYTES.
+    // Buffers of 34 KiB a connection are given back while it is idle; see tls_engine_moved.
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     // A message without data (a key update, a ticket) ends a call of SSL_read, which would
     // otherwise go on to the next and take as long as the peer likes: see tls_conn.c.

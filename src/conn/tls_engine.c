@@ -246,6 +246,22 @@ static void explain_verify(struct tls_engine *e)
               todo[0] ? ")" : "");
 }
 
+// Given back and made again for each record, the buffers are new memory time and again while data
+// grow, and first use of a page is what takes longest. Others have them only while they need them:
+// a client that stays for days moves much in all, and most of the time nothing.
+void tls_engine_moved(struct tls_engine *e, size_t len)
+{
+    enum { BULK_BYTES = 1024 * 1024, SECOND_US = 1000000 };
+    uint64_t second = loop_now_us(e->loop) / SECOND_US;
+    if (second != e->moved_second) {
+        if (e->moved < BULK_BYTES) SSL_set_mode(e->ssl, SSL_MODE_RELEASE_BUFFERS);
+        e->moved_second = second;
+        e->moved = 0;
+    }
+    e->moved += len;
+    if (e->moved >= BULK_BYTES) SSL_clear_mode(e->ssl, SSL_MODE_RELEASE_BUFFERS);
+}
+
 // Takes the reason from OpenSSL's queue. The first failure is the one that counts.
 void tls_engine_fail(struct tls_engine *e)
 {

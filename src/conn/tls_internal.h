@@ -54,6 +54,8 @@ struct tls_engine {
     bool starved;       // OpenSSL asked for more than there is
     struct chain out;   // records to be sent
 
+    uint64_t moved, moved_second; // plain bytes, either way, in this second of the loop's clock
+
     // The certificate that failed verification.
     int verify_error, verify_depth;
     char verify_subject[TLS_NAME_BYTES];
@@ -85,6 +87,9 @@ void tls_engine_keep(struct tls_engine *e);
 // One flight of the handshake on a worker thread: what came in, what goes out. Then `landed`, on
 // the loop. Not more than LOOP_LANE_WIDTH flights of a loop are computed at once, in order.
 void tls_engine_fly(struct tls_engine *e, void (*landed)(void *owner), void *owner);
+// A record of so many plain bytes was read or written. Who moves much keeps OpenSSL's buffers,
+// until a record of a second that stays below.
+void tls_engine_moved(struct tls_engine *e, size_t len);
 // OpenSSL gave up on this thread: puts its reason into e->why, unless there is one, and empties its
 // queue.
 void tls_engine_fail(struct tls_engine *e);
@@ -108,7 +113,6 @@ struct tls_conn {
     bool flush_lower;       // how CLOSING closes lower
     bool lower_over;        // lower has sent `closed`: nothing is asked of it any more
     bool notified;          // close_notify has been written
-    uint64_t moved;         // plain bytes, either way
     uint32_t idle_messages; // the peer's, since its last byte of data
     struct error why;       // why it ends; class 0: not known yet
     struct chain plain;     // written by the owner, not encrypted yet

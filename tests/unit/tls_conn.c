@@ -421,6 +421,36 @@ Test(tls_conn, ten_megabytes_each_way)
     finish(&p);
 }
 
+static bool gives_buffers_back(const struct side *s)
+{
+    SSL *ssl = ((struct tls_conn *)s->conn)->engine->ssl;
+    return (SSL_get_mode(ssl) & SSL_MODE_RELEASE_BUFFERS) != 0;
+}
+
+static void pass_seconds(struct pair *p, int seconds, size_t bytes_each)
+{
+    char *data = calloc(1, bytes_each);
+    for (int i = 0; i < seconds; i++) {
+        run_until(p->w, p->w->now_us + 1000000);
+        conn_write_bytes(p->client.conn, bytes_of(data, bytes_each));
+        run(p->w);
+    }
+    free(data);
+}
+
+Test(tls_conn, who_moves_much_at_a_time_keeps_the_buffers)
+{
+    struct pair p = {0};
+    open_pair(&p, 16384);
+    pass_seconds(&p, 100, 64 * 1024);
+    cr_expect(gives_buffers_back(&p.client) && gives_buffers_back(&p.server), "much in all");
+    pass_seconds(&p, 3, 2 << 20);
+    cr_expect_not(gives_buffers_back(&p.client) || gives_buffers_back(&p.server));
+    pass_seconds(&p, 2, 100);
+    cr_expect(gives_buffers_back(&p.client) && gives_buffers_back(&p.server), "no more");
+    finish(&p);
+}
+
 Test(tls_conn, many_small_writes_are_few_records_and_one_write_below)
 {
     struct pair p = {0};
