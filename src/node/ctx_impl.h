@@ -4,8 +4,9 @@
 
 #include "node/parts.h"
 
-// What is left of arguments that a command took, in the order of taking: enough for SLOWLOG.
-enum { TAKEN_MAX = 8, TAKEN_BYTES = 128 };
+// What is left of arguments that a command took, in the order of taking: enough for SLOWLOG, which
+// shows at most 31, of MSET every second one a value.
+enum { TAKEN_MAX = 15, TAKEN_BYTES = 128 };
 struct taken_args {
     int count;
     struct {

@@ -274,6 +274,24 @@ Test(clients, slowlog_keeps_the_words_that_a_command_took_over)
     cr_assert_str_eq(e->argv[3]->data, "(redacted)");
 }
 
+Test(clients, slowlog_keeps_all_the_words_that_it_shows)
+{
+    char line[512] = "MSET";
+    for (int i = 0; i < 40; i++)
+        snprintf(line + strlen(line), sizeof(line) - strlen(line), " k%d v%d", i, i);
+    run(0, "CONFIG SET slowlog-log-slower-than 0", "+OK\r\n");
+    run(0, line, "+OK\r\n");
+    const struct slowlog_entry *e =
+        list_entry(slowlog_entries(node)->next, struct slowlog_entry, link);
+    cr_assert_eq(e->argc, 32);
+    for (int i = 1; i < e->argc - 1; i++) {
+        char word[16];
+        snprintf(word, sizeof(word), "%c%d", i % 2 ? 'k' : 'v', (i - 1) / 2);
+        cr_expect(bytes_equal(str_view(e->argv[i]), bytes_from_cstr(word)), "%d: '%s', not %s", i,
+                  e->argv[i]->data, word);
+    }
+}
+
 Test(clients, a_sleep_counts_as_a_slow_command)
 {
     run(0, "CONFIG SET latency-monitor-threshold 100", "+OK\r\n");
