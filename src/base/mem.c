@@ -8,7 +8,7 @@
 
 #ifdef WHERRY_JEMALLOC
 #include <jemalloc/jemalloc.h>
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 size_t __sanitizer_get_current_allocated_bytes(void); // its header comes with clang alone
 #endif
 
@@ -112,7 +112,7 @@ uint64_t mem_used_bytes(void)
     len = sizeof(used);
     if (mallctl("stats.allocated", &used, &len, NULL, 0) == 0) return used;
     return 0;
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     return __sanitizer_get_current_allocated_bytes();
 #else
     struct mallinfo2 info = mallinfo2();
