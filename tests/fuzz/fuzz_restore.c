@@ -64,15 +64,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint64_t dice = crc64(1, data, size);
     struct value v, again;
-    if (!restore(bytes_of(data, size), 1 + (size_t)(dice & 127), dice >> 8 & 31, dice >> 16 & 1,
-                 true, &v))
+    bool checked = dice >> 16 & 1;
+    if (!restore(bytes_of(data, size), 1 + (size_t)(dice & 127), dice >> 8 & 31, checked, true, &v))
         return 0;
     int version = (int)(dice >> 30 & 7); // 0, or 5 to 11
     struct buf out = dump(&v, dice >> 17 & 1, version != 0 ? version + 4 : 0);
-    must(restore(buf_view(&out), 1 + (size_t)(dice >> 20 & 1023), 0, false, false, &again));
-    must(again.type == v.type && value_length(&again) == value_length(&v));
+    // Unchecked (sanitize-dump-payload no) a listpack may have an element twice, as in Redis; as
+    // elements it is refused.
+    bool whole = restore(buf_view(&out), 1 + (size_t)(dice >> 20 & 1023), 0, false, false, &again);
+    must(whole || !checked);
+    if (whole) {
+        must(again.type == v.type && value_length(&again) == value_length(&v));
+        value_free(&again);
+    }
     buf_free(&out);
-    value_free(&again);
     value_free(&v);
     return 0;
 }
