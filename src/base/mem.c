@@ -75,7 +75,11 @@ void mem_free_sized(void *ptr, size_t size)
 // The arena after the one that jemalloc gives to the first thread, whose data are in that. There is
 // one even where MALLOC_CONF wants a single arena: jemalloc makes it when it is first named. The
 // thread's cache would mix the two again.
-enum { PASSING_ARENA = 1, PASSING_FLAGS = MALLOCX_ARENA(PASSING_ARENA) | MALLOCX_TCACHE_NONE };
+enum {
+    PASSING_ARENA = 1,
+    PASSING_FLAGS = MALLOCX_ARENA(PASSING_ARENA) | MALLOCX_TCACHE_NONE,
+    PASSING_DECAY_MS = 1000,
+};
 #endif
 
 void *mem_alloc_passing(size_t size)
@@ -125,6 +129,13 @@ void mem_warm_up(void)
     // No other arenas: each that there is makes every count of mem_used_bytes longer by some 6 us,
     // and there may be four for each processor. Threads that need one make it themselves.
     mem_free_passing(mem_alloc_passing(1), 1);
+#ifdef WHERRY_JEMALLOC
+    // Data can't use what a burst of buffers has left behind, so it is not kept for ten seconds.
+    char name[40];
+    ssize_t decay_ms = PASSING_DECAY_MS;
+    snprintf(name, sizeof(name), "arena.%d.dirty_decay_ms", PASSING_ARENA);
+    mallctl(name, NULL, NULL, &decay_ms, sizeof(decay_ms));
+#endif
     mem_used_bytes();
 }
 

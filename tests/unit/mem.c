@@ -33,6 +33,11 @@ Test(mem, warmed_up_it_has_the_arenas_that_a_loop_needs_and_no_others)
     void *buffer = mem_alloc_passing(100000);
     cr_expect_eq(arenas(), warm, "the first buffer finds its own there");
     mem_free_passing(buffer, 100000);
+
+    ssize_t decay_ms = 0;
+    size_t len = sizeof(decay_ms);
+    cr_assert_eq(mallctl("arena.1.dirty_decay_ms", &decay_ms, &len, NULL, 0), 0);
+    cr_expect_eq(decay_ms, 1000, "a burst of buffers is given back soon");
 }
 #endif
 
