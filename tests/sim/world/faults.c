@@ -115,9 +115,10 @@ void wires_mend(struct world *w)
         struct connection *k = list_entry(at, struct connection, link);
         for (int i = 0; i < 2; i++) {
             struct flow *f = &k->flow[i];
+            // What crawls along already would go on crawling, even where its writer has gone.
+            struct sim_conn *end = f->from != NULL ? f->from : f->to;
+            if (end != NULL && f->busy_until_us > sim_now_us(w->sim) + SLOW_US) sim_cut(&end->base);
             if (f->from == NULL) continue;
-            // What crawls along already would go on crawling.
-            if (f->busy_until_us > sim_now_us(w->sim) + SLOW_US) sim_cut(&f->from->base);
             struct sim_wire wire = swallows(f) ? f->wire : good;
             sim_set_wire_out(&f->from->base, &wire);
         }
