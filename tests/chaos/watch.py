@@ -18,7 +18,9 @@ class Watch:
             return
         pid = server.process.pid
         count = len(os.listdir(f"/proc/{pid}/fd"))
-        self.seen.setdefault((name, pid), []).append((count, server.resident_bytes()))
+        # The backlog grows to its size with what is written, as it should.
+        backlog = int(server.info("replication")["repl_backlog_histlen"])
+        self.seen.setdefault((name, pid), []).append((count, server.resident_bytes() - backlog))
 
     def judge(self):
         """Descriptors don't grow; memory only as an allocator's fragments do."""
