@@ -306,6 +306,12 @@ void link_check_limit(struct replica_link *l)
     if (over) loop_defer(l->primary->loop, &l->over);
 }
 
+bool link_wants_stream(const struct replica_link *l)
+{
+    return l->machine.state == LINK_ONLINE && repl_reader_is_open(&l->reader) &&
+           repl_reader_left(l->primary->stream, &l->reader) > 0;
+}
+
 // Gives the conn what it has room for: first the snapshot, and only online the stream.
 void link_pump(struct replica_link *l)
 {
@@ -331,8 +337,7 @@ void link_pump(struct replica_link *l)
         if (out.len > 0) link_write_chain(l, &out);
     }
     // What was written may be gone already, into the system: then nothing else would bring us back.
-    bool more = l->pending.len > 0 || (l->machine.state == LINK_ONLINE &&
-                                       repl_reader_left(l->primary->stream, &l->reader) > 0);
+    bool more = l->pending.len > 0 || link_wants_stream(l);
     if (more && conn_queued(l->conn) < LINK_WINDOW_BYTES) loop_defer(l->primary->loop, &l->wake);
 }
 

@@ -195,7 +195,9 @@ void link_write(struct replica_link *l, struct bytes data);
 void link_write_chain(struct replica_link *l, struct chain *data);
 bool link_tell(struct replica_link *l, enum link_code code, const struct error *why);
 
-void link_pump(struct replica_link *l);       // moves what fits to the conn
+void link_pump(struct replica_link *l); // moves what fits to the conn
+// Online, and there is some of the stream that its conn has not been given.
+bool link_wants_stream(const struct replica_link *l);
 void link_leave_sync(struct replica_link *l); // lets go of snapshot and file
 void link_check_limit(struct replica_link *l);
 void primary_settings_get(const struct primary *p, struct primary_settings *out);

@@ -2,12 +2,6 @@
 
 #include "repl/primary.h"
 
-static bool wants_stream(const struct replica_link *l)
-{
-    return l->machine.state == LINK_ONLINE && repl_reader_is_open(&l->reader) &&
-           repl_reader_left(l->primary->stream, &l->reader) > 0;
-}
-
 static void push(struct primary *p)
 {
     struct primary_push *push = &p->push;
@@ -19,7 +13,7 @@ static void push(struct primary *p)
     list_each(at, &p->links)
     {
         struct replica_link *l = list_entry(at, struct replica_link, link);
-        if (wants_stream(l)) link_pump(l);
+        if (link_wants_stream(l)) link_pump(l);
     }
 }
 
@@ -45,7 +39,7 @@ static void run(struct before_wait *hook)
     {
         struct replica_link *l = list_entry(at, struct replica_link, link);
         if (!repl_reader_is_open(&l->reader)) continue;
-        any |= wants_stream(l);
+        any |= link_wants_stream(l);
         link_check_limit(l);
     }
     if (!any) return;

@@ -78,11 +78,16 @@ static inline void hear(int i, const char *answer)
               client[i]->why);
 }
 
+static inline void run_at(struct peer *p, const char *command, const char *answer)
+{
+    peer_send_text(p, command);
+    peer_send_text(p, "\r\n");
+    cr_assert(peer_expect(p, answer, 5000000), "%s: wanted %s: %s", command, answer, p->why);
+}
+
 static inline void run(int i, const char *command, const char *answer)
 {
-    say(i, command);
-    cr_assert(peer_expect(client[i], answer, 5000000), "client %d: %s: wanted %s: %s", i, command,
-              answer, client[i]->why);
+    run_at(client[i], command, answer);
 }
 
 #endif

@@ -248,13 +248,6 @@ Test(acl_config, a_password_may_hold_any_bytes, .fini = node_rig_end)
         "you sure your configuration is correct?\r\n");
 }
 
-static void says(struct peer *p, const char *command, const char *answer)
-{
-    peer_send_text(p, command);
-    peer_send_text(p, "\r\n");
-    cr_assert(peer_expect(p, answer, 5000000), "%s: wanted %s: %s", command, answer, p->why);
-}
-
 #define NOAUTH "-NOAUTH Authentication required.\r\n"
 
 // As Redis does: without a password everybody may, and nobody who came before is let in for good.
@@ -263,15 +256,16 @@ Test(acl, a_password_that_goes_and_comes_back_is_asked_of_who_never_gave_it)
     run(0, "CONFIG SET requirepass x", "+OK\r\n");
     run(1, "PING", "+PONG\r\n"); // came when there was none
     struct peer *late = node_rig_connect();
-    says(late, "PING", NOAUTH);
+    run_at(late, "PING", NOAUTH);
     run(0, "CONFIG SET requirepass \"\"", "+OK\r\n");
-    says(late, "PING", "+PONG\r\n");
-    says(late, "HELLO 2",
-         "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
-         "<proto> AUTH <user> <pass> option can be used to authenticate the client and select the "
-         "RESP protocol version at the same time\r\n");
+    run_at(late, "PING", "+PONG\r\n");
+    run_at(
+        late, "HELLO 2",
+        "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
+        "<proto> AUTH <user> <pass> option can be used to authenticate the client and select the "
+        "RESP protocol version at the same time\r\n");
     run(0, "CONFIG SET requirepass y", "+OK\r\n");
-    says(late, "PING", NOAUTH);
+    run_at(late, "PING", NOAUTH);
     run(1, "PING", "+PONG\r\n");
     run(1, "RESET", "+RESET\r\n");
     run(1, "PING", NOAUTH);
@@ -287,16 +281,16 @@ Test(acl, long_requests_of_who_never_gave_a_password)
         "$1\r\nb";
     run(0, "CONFIG SET requirepass x", "+OK\r\n");
     struct peer *late = node_rig_connect();
-    says(late, "PING", NOAUTH);
+    run_at(late, "PING", NOAUTH);
     run(0, "ACL SETUSER default nopass", "+OK\r\n");
-    says(late, twelve, ":0\r\n");
+    run_at(late, twelve, ":0\r\n");
     run(0, "ACL SETUSER default off", "+OK\r\n");
-    says(late, "PING", NOAUTH);
+    run_at(late, "PING", NOAUTH);
     run(0, "ACL SETUSER default on", "+OK\r\n");
-    says(late, twelve, ":0\r\n");
+    run_at(late, twelve, ":0\r\n");
     struct buf errors = BUF_EMPTY;
     cr_assert(acl_load_text(node, "f", BYTES("user default on >y ~* &* +@all\n"), &errors));
-    says(late, twelve, "-ERR Protocol error: unauthenticated multibulk length\r\n");
+    run_at(late, twelve, "-ERR Protocol error: unauthenticated multibulk length\r\n");
     peer_free(late);
 }
 

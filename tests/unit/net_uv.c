@@ -157,6 +157,15 @@ static void run_for(struct world *w, uint64_t us)
     loop_run(w->loop);
 }
 
+// Both ends are open.
+static void world_linked(struct world *w)
+{
+    world_begin(w, "127.0.0.1", PORT);
+    world_connect(w, "127.0.0.1", PORT);
+    run_for(w, 20000);
+    cr_assert_not_null(w->server.conn);
+}
+
 // Says hello, hears it back, closes.
 static void converse(const char *address, int listen_port, const char *host, int port)
 {
@@ -293,9 +302,7 @@ Test(net_uv, a_deadline_may_close_a_conn_that_is_being_written)
 {
     for (uint64_t delay_us = 0; delay_us < 1000; delay_us += 50) {
         struct world w;
-        world_begin(&w, "127.0.0.1", PORT);
-        world_connect(&w, "127.0.0.1", PORT);
-        run_for(&w, 20000);
+        world_linked(&w);
         w.guard.fire = close_client;
         deadline_arm(w.loop, &w.guard, loop_now_us(w.loop) + delay_us);
         w.client.feed = 64 * 1024 * 1024;
@@ -311,10 +318,7 @@ Test(net_uv, a_deadline_may_close_a_conn_that_is_being_written)
 Test(net_uv, paused_conn_whose_peer_has_gone_waits_quietly)
 {
     struct world w;
-    world_begin(&w, "127.0.0.1", PORT);
-    world_connect(&w, "127.0.0.1", PORT);
-    run_for(&w, 20000);
-    cr_assert_not_null(w.server.conn);
+    world_linked(&w);
     conn_pause(w.server.conn);
     conn_write_bytes(w.client.conn, BYTES("last words"));
     conn_close_flush(w.client.conn);
@@ -379,9 +383,7 @@ Test(net_uv, flush_sends_what_is_queued)
     enum { TOTAL = 8 * 1024 * 1024 };
     char *block = mem_zalloc(TOTAL);
     struct world w;
-    world_begin(&w, "127.0.0.1", PORT);
-    world_connect(&w, "127.0.0.1", PORT);
-    run_for(&w, 20000);
+    world_linked(&w);
     w.server.stops_when_closed = true;
     conn_write_bytes(w.client.conn, bytes_of(block, TOTAL));
     conn_close_flush(w.client.conn);
@@ -400,9 +402,7 @@ Test(net_uv, flush_gives_up_on_a_peer_that_takes_nothing)
     enum { TOTAL = 32 * 1024 * 1024 };
     char *block = mem_zalloc(TOTAL);
     struct world w;
-    world_begin(&w, "127.0.0.1", PORT);
-    world_connect(&w, "127.0.0.1", PORT);
-    run_for(&w, 20000);
+    world_linked(&w);
     conn_pause(w.server.conn);
     w.client.stops_when_closed = true;
     uint64_t began_us = loop_now_us(w.loop);
